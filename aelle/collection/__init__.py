@@ -1,0 +1,1 @@
+"""Training of many networks and the recording of their spectra."""

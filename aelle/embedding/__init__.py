@@ -1,0 +1,1 @@
+"""The autoencoder of spectra with its accuracy head."""

@@ -1,0 +1,1 @@
+"""Projections, figures and the page. Reads files only; never imports torch."""

@@ -1,0 +1,1 @@
+"""Lyapunov numerics: the exponents of any driven map, with errors and a certificate."""

@@ -1,0 +1,1 @@
+"""Early prediction of final accuracy, next to a ladder of baselines."""

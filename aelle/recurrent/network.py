@@ -1,0 +1,142 @@
+"""A stack of cells with an optional readout, convertible to and from torch.nn modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aelle.recurrent.cell import Cell
+from aelle.recurrent.elman import ReluRNN, TanhRNN
+from aelle.recurrent.gru import GRU
+from aelle.recurrent.lstm import LSTM
+
+_TORCH_LAYERS: dict[type[Cell], Any] = {
+    TanhRNN: nn.RNN,
+    ReluRNN: nn.RNN,
+    GRU: nn.GRU,
+    LSTM: nn.LSTM,
+}
+
+
+class Network(nn.Module):
+    """Unidirectional layers of cells; each feeds its hidden vector to the next, the last to the readout.
+
+    Args:
+        cells: layers, first to last; each `input_size` equals the `hidden_size` before it.
+        readout: linear map from the last hidden vector, or None.
+        dropout: probability of zeroing a layer's output on its way up, in training only.
+    """
+
+    def __init__(self, cells: Sequence[Cell], readout: nn.Linear | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        for lower, upper in pairwise(cells):
+            if upper.input_size != lower.hidden_size:
+                raise ValueError(
+                    f"a layer takes {upper.input_size} inputs but the layer below it gives {lower.hidden_size}"
+                )
+        if not cells:
+            raise ValueError("a network needs at least one cell")
+        self.cells = nn.ModuleList(cells)
+        self.readout = readout
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def layers(self) -> list[Cell]:
+        """The cells, typed."""
+        return [cell for cell in self.cells if isinstance(cell, Cell)]
+
+    @property
+    def layer_sizes(self) -> list[int]:
+        """State size of each layer."""
+        return [cell.state_size for cell in self.layers]
+
+    def initial_state(self, batch: int) -> list[Tensor]:
+        """Zero states, one (batch, n) a layer."""
+        return [cell.initial_state(batch) for cell in self.layers]
+
+    def forward(self, inputs: Tensor, states: Sequence[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Run over `inputs` (batch, T, input_size).
+
+        Returns:
+            outputs (batch, T, readout or hidden size), and the last state of each layer.
+        """
+        states = self.initial_state(inputs.shape[0]) if states is None else states
+        last = []
+        for cell, state in zip(self.layers, states, strict=True):
+            inputs, state = cell.scan(inputs, state)
+            inputs = self.dropout(inputs)
+            last.append(state)
+        return (self.readout(inputs) if self.readout is not None else inputs), last
+
+    @classmethod
+    def from_torch(cls, module: nn.RNNBase, readout: nn.Linear | None = None) -> Network:
+        """Copy a torch.nn.RNN, GRU or LSTM into cells with equal outputs; the module is left untouched.
+
+        Raises:
+            TypeError: for any other module.
+            ValueError: for a bidirectional module or one with a projection, which have no single forward map.
+        """
+        kind = _cell_of(module)
+        if module.bidirectional:
+            raise ValueError(
+                "bidirectional modules have no single forward-in-time map; use a unidirectional one"
+            )
+        if module.proj_size:
+            raise ValueError("proj_size is not supported; use an LSTM without a projection")
+        cells = []
+        for layer in range(module.num_layers):
+            weight = getattr(module, f"weight_ih_l{layer}")
+            cell = kind(
+                weight.shape[1], module.hidden_size, module.bias, dtype=weight.dtype, device=weight.device
+            )
+            with torch.no_grad():
+                for name, parameter in cell.named_parameters():
+                    parameter.copy_(getattr(module, f"{name}_l{layer}"))
+            cells.append(cell)
+        return cls(cells, readout, module.dropout)
+
+    def to_torch(self) -> nn.RNNBase:
+        """Copy the recurrent layers into one torch.nn module with equal outputs (without the readout).
+
+        Raises:
+            ValueError: where torch has no such layer, or the layers differ in kind, size or bias.
+        """
+        first = self.layers[0]
+        alike = all(
+            (type(c), c.hidden_size, c.bias) == (type(first), first.hidden_size, first.bias)
+            for c in self.layers
+        )
+        if type(first) not in _TORCH_LAYERS or not alike:
+            raise ValueError("torch.nn holds only equal layers of RNN, GRU or LSTM")
+        options = {"nonlinearity": "relu" if isinstance(first, ReluRNN) else "tanh"}
+        weight = first.weight_ih
+        module: nn.RNNBase = _TORCH_LAYERS[type(first)](
+            first.input_size,
+            first.hidden_size,
+            num_layers=len(self.cells),
+            bias=first.bias,
+            batch_first=True,
+            dropout=self.dropout.p if len(self.cells) > 1 else 0.0,
+            dtype=weight.dtype,
+            device=weight.device,
+            **(options if isinstance(first, TanhRNN) else {}),
+        )
+        with torch.no_grad():
+            for layer, cell in enumerate(self.layers):
+                for name, parameter in cell.named_parameters():
+                    getattr(module, f"{name}_l{layer}").copy_(parameter)
+        return module
+
+
+def _cell_of(module: nn.Module) -> type[Cell]:
+    if isinstance(module, nn.RNN):
+        return ReluRNN if module.nonlinearity == "relu" else TanhRNN
+    if isinstance(module, nn.GRU):
+        return GRU
+    if isinstance(module, nn.LSTM):
+        return LSTM
+    raise TypeError(f"expected torch.nn.RNN, GRU or LSTM, got {type(module).__name__}")

@@ -1,0 +1,1 @@
+"""What networks learn: data, loss, metric and driving sequences. One task per file."""
