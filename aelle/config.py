@@ -1,0 +1,277 @@
+"""Strict TOML ↔ typed experiment. An unknown key, a wrong type or a wrong value is one clear error line."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+
+class ConfigError(ValueError):
+    """An experiment file that cannot be used; the message names the file, the key and what would be right."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class Uniform(_Strict):
+    """A number drawn uniformly from [low, high], written `{ uniform = [low, high] }`."""
+
+    uniform: Annotated[list[float], Field(min_length=2, max_length=2)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Uniform:
+        if self.uniform[0] > self.uniform[1]:
+            raise ValueError(f"the range [{self.uniform[0]}, {self.uniform[1]}] runs downwards")
+        return self
+
+
+class LogUniform(_Strict):
+    """A number whose logarithm is uniform on [ln low, ln high], written `{ log_uniform = [low, high] }`."""
+
+    log_uniform: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LogUniform:
+        if self.log_uniform[0] > self.log_uniform[1]:
+            raise ValueError(f"the range [{self.log_uniform[0]}, {self.log_uniform[1]}] runs downwards")
+        return self
+
+
+class Choice(_Strict):
+    """One value drawn from a list, written `{ choice = [a, b] }`."""
+
+    choice: Annotated[list[bool | int | float | str], Field(min_length=1)]
+
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+_SHAPES = ("fixed", "grid", "uniform", "log_uniform", "choice")
+
+
+def _shape(value: Any) -> str:
+    """Tell which form of a search-space entry was written, so that errors speak of that form alone."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, dict):
+        return next((name for name in _SHAPES[2:] if name in value), "choice")
+    return "grid" if isinstance(value, list) else "fixed"
+
+
+def _searched(kind: Any) -> Any:
+    """Type of one entry of the search space: a value, a grid of values, or a distribution of them."""
+    forms = {"fixed": kind, "grid": Annotated[list[kind], Field(min_length=1)], "choice": Choice}
+    if kind is not str:
+        forms |= {"uniform": Uniform, "log_uniform": LogUniform}
+    tagged = tuple(Annotated[form, Tag(name)] for name, form in forms.items())
+    return Annotated[Union[tagged], Discriminator(_shape)]  # noqa: UP007
+
+
+class Networks(_Strict):
+    """The search space. A plain list is a grid axis; a distribution is drawn anew for every network."""
+
+    architecture: _searched(str) = ["rnn", "gru", "lstm"]  # type: ignore[valid-type]
+    hidden_size: _searched(PositiveInt) = [16, 32]  # type: ignore[valid-type]
+    num_layers: _searched(PositiveInt) = 1  # type: ignore[valid-type]
+    bias: bool = False
+    per_combination: PositiveInt = 20
+    init_gain: _searched(PositiveFloat) | None = None  # type: ignore[valid-type]
+    init_scale: _searched(PositiveFloat) | None = None  # type: ignore[valid-type]
+    learning_rate: _searched(PositiveFloat) = 0.003  # type: ignore[valid-type]
+    dropout: _searched(Fraction) = 0.0  # type: ignore[valid-type]
+    weight_decay: _searched(NonNegativeFloat) = 0.0  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _one_initialisation(self) -> Networks:
+        if self.init_gain is not None and self.init_scale is not None:
+            raise ValueError("give init_gain (U(±gain/√H)) or init_scale (U(±scale)), not both")
+        return self
+
+
+class Task(_Strict):
+    """What the networks learn; `options` are the task's own arguments, checked by the task."""
+
+    name: str
+    options: dict[str, bool | int | float | str] = {}
+
+
+class Training(_Strict):
+    """How the networks learn. `workers = 0` means one process a core."""
+
+    epochs: PositiveInt = 12
+    batch_size: PositiveInt = 32
+    gradient_clip: PositiveFloat | None = None
+    workers: Annotated[int, Field(ge=0)] = 0
+    cohort_size: PositiveInt = 5
+    keep_checkpoints: bool = False
+    stop_after_failures: PositiveInt = 3
+
+
+class Spectrum(_Strict):
+    """When and how the spectrum is taken: `sequences` driving sequences of `steps` steps after `warmup`."""
+
+    epochs: list[Annotated[int, Field(ge=0)]] | Literal["all"] = [0, 1, 3]
+    sequences: PositiveInt = 8
+    steps: PositiveInt = 60
+    warmup: Annotated[int, Field(ge=0)] = 40
+    state: Literal["full", "hidden"] = "full"
+    inputs: Literal["validation", "noise"] = "validation"
+
+    def at(self, epoch: int) -> bool:
+        """Say whether the spectrum is due after `epoch` epochs of training."""
+        return self.epochs == "all" or epoch in self.epochs
+
+
+class Autoencoder(_Strict):
+    """The autoencoder of spectra and its accuracy head.
+
+    `length` exponents per spectrum after resampling over the normalised index. The weight of the prediction
+    term rises from `prediction_weight_start` by the factor `prediction_weight_growth` an epoch, up to
+    `prediction_weight_end` (the rising weight of Vogt, Zheng & Shlizerman).
+    """
+
+    length: Annotated[int, Field(ge=8)] = 64
+    latent_size: PositiveInt = 8
+    learning_rate: PositiveFloat = 0.002
+    epochs: PositiveInt = 300
+    batch_size: PositiveInt = 64
+    dropout: Fraction = 0.1
+    patience: PositiveInt = 40
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+    prediction_weight_start: PositiveFloat = 0.1
+    prediction_weight_growth: Annotated[float, Field(ge=1)] = 1.1
+    prediction_weight_end: PositiveFloat = 10.0
+
+
+class Prediction(_Strict):
+    """Early prediction. `epochs` empty means every epoch at which spectra were recorded."""
+
+    target: Literal["final", "best"] = "final"
+    epochs: list[Annotated[int, Field(ge=0)]] = []
+    folds: Annotated[int, Field(ge=2)] = 5
+    bootstrap: PositiveInt = 1000
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+
+class Experiment(_Strict):
+    """One experiment: a task, a search space, and the settings of each stage."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    task: Task
+    networks: Networks = Networks()
+    training: Training = Training()
+    spectrum: Spectrum = Spectrum()
+    autoencoder: Autoencoder = Autoencoder()
+    prediction: Prediction = Prediction()
+
+
+def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment from TOML and apply overrides `section.key=value` (values in TOML's own syntax).
+
+    Raises:
+        ConfigError: for a missing or unreadable file, broken TOML, an unknown key, or a wrong value.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such experiment file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    for override in overrides:
+        _apply(content, override)
+    return parse_experiment(content, source=str(path))
+
+
+def parse_experiment(content: Mapping[str, Any], source: str = "experiment") -> Experiment:
+    """Check a nested mapping against the schema.
+
+    Raises:
+        ConfigError: naming the first wrong key, and how many others there are.
+    """
+    try:
+        return Experiment.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_explain(error)}") from None
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """Write the resolved experiment, every default included, as TOML."""
+    return tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True))
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {override}: expected section.key=value")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise ConfigError(f"--set {override}: {section} is a value, not a section")
+    content[last] = _toml_value(value.strip())
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word such as lstm is a string
+
+
+def _explain(error: ValidationError) -> str:
+    """Turn pydantic's list of errors into one line about the most telling one."""
+    # A union reports an error for every member; the unknown keys and the shallowest locations tell most.
+    details = sorted(error.errors(), key=lambda d: (d["type"] != "extra_forbidden", len(d["loc"])))
+    keys = list(dict.fromkeys(_key(detail["loc"]) for detail in details))
+    line = _explain_one(details[0])
+    return line if len(keys) == 1 else f"{line} (and {len(keys) - 1} more: {', '.join(keys[1:4])})"
+
+
+def _key(location: Sequence[int | str]) -> str:
+    """Name the place as the user wrote it: `section.key[index]`, without the names of union members."""
+    path = ""
+    for position, part in enumerate(location):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not (position == 2 and part in _SHAPES):
+            path += f".{part}" if path else part
+    return path
+
+
+def _explain_one(detail: ErrorDetails) -> str:
+    location, place = detail["loc"], _key(detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        names = _known_keys(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+        return f"unknown key {place!r}; {hint}"
+    if detail["type"] == "missing":
+        return f"{place!r} is missing"
+    if detail["type"] in ("model_type", "model_attributes_type"):
+        return f"{place!r} must be a section, got {detail['input']!r}"
+    if detail["type"] == "union_tag_invalid":
+        return f"{place!r} takes no distribution of numbers"
+    message = detail["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(detail["input"], dict) else f" (got {detail['input']!r})"
+    return f"{place}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _known_keys(location: Sequence[int | str]) -> list[str]:
+    """List what may stand at a place of the experiment."""
+    if len(location) > 2:
+        return list(_SHAPES[2:])
+    model: Any = Experiment.model_fields[str(location[0])].annotation if location else Experiment
+    return sorted(model.model_fields)
