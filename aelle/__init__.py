@@ -1,0 +1,55 @@
+"""Lyapunov spectra of recurrent networks: collect, embed, predict, explore.
+
+Public names load on first use, so that `import aelle` itself imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aelle import plot as plot
+    from aelle.collection.collect import collect as collect
+    from aelle.config import load_experiment as load_experiment
+    from aelle.embedding.fit import train as train
+    from aelle.prediction.evaluate import predict as predict
+    from aelle.records import ExperimentFolder as ExperimentFolder
+    from aelle.records import read_records as read_records
+    from aelle.spectra import DrivenMap as DrivenMap
+    from aelle.spectra import LyapunovSpectrum as LyapunovSpectrum
+    from aelle.spectra import conditional_vs_generative as conditional_vs_generative
+    from aelle.spectra import covariant_lyapunov_vectors as covariant_lyapunov_vectors
+    from aelle.spectra import lyapunov_spectrum as lyapunov_spectrum
+    from aelle.spectra import mean_field as mean_field
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "lyapunov_spectrum": "aelle.spectra",
+    "LyapunovSpectrum": "aelle.spectra",
+    "DrivenMap": "aelle.spectra",
+    "covariant_lyapunov_vectors": "aelle.spectra",
+    "conditional_vs_generative": "aelle.spectra",
+    "mean_field": "aelle.spectra",
+    "load_experiment": "aelle.config",
+    "ExperimentFolder": "aelle.records",
+    "read_records": "aelle.records",
+    "collect": "aelle.collection.collect",
+    "train": "aelle.embedding.fit",
+    "predict": "aelle.prediction.evaluate",
+}
+_MODULES = {"plot": "aelle.plot"}
+__all__ = sorted([*_HOMES, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'aelle' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

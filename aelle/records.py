@@ -156,7 +156,10 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A leading dot keeps the unfinished file out of every Parquet reader's listing.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+        prefix = f".{path.name}."
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=prefix, suffix=".partial", delete=False
+        ) as stream:
             temporary = Path(stream.name)
             yield stream
             stream.flush()
@@ -168,6 +171,13 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: ExperimentFolder) -> None:
+    """Remove what writers that were killed left unfinished. Only for the one process that may write."""
+    for place in (folder.root, folder.records, folder.checkpoints):
+        for partial in place.glob("**/.*.partial" if place == folder.records else ".*.partial"):
+            partial.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -220,8 +230,8 @@ def finish_cohort(folder: ExperimentFolder, cohort: str) -> None:
 def discard_epochs(folder: ExperimentFolder, cohort: str, after: int = -1) -> None:
     """Remove a cohort's epoch files later than `after`, and the folder once it is empty."""
     directory = folder.records / cohort
-    for part in directory.glob("*epoch-*.parquet*"):
-        if part.name.startswith(".") or int(part.stem.removeprefix("epoch-")) > after:
+    for part in directory.glob("epoch-*.parquet"):
+        if int(part.stem.removeprefix("epoch-")) > after:
             part.unlink(missing_ok=True)
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()

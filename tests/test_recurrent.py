@@ -106,3 +106,20 @@ def test_architectures_by_name_path_and_typo():
         cell_class("no_such_module:Cell")
     with pytest.raises(ValueError, match="already registered"):
         register(type("Other", (ARCHITECTURES["gru"],), {"architecture": "lstm"}))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", CELLS)
+def test_written_out_backpropagation_equals_autograd(name, bias):
+    cell = random_cell(name, bias)
+    inputs = torch.randn(4, 9, 3, dtype=torch.float64, requires_grad=True)
+    state = torch.randn(4, cell.state_size, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(4, 9, 5, dtype=torch.float64)
+    leaves = [inputs, state, *cell.parameters()]
+    gradients = []
+    for scan in (cell.scan, cell.scan_with_gradients):
+        outputs, last = scan(inputs, state)
+        loss = (outputs * weights).sum() + last.square().sum()
+        gradients.append((outputs.detach(), *torch.autograd.grad(loss, leaves)))
+    for automatic, written in zip(*gradients, strict=True):
+        torch.testing.assert_close(written, automatic, rtol=1e-10, atol=1e-12)

@@ -9,10 +9,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TangentTerms:
+    """A Jacobian taken apart by gates: J = Σ_g diag(gain_g) W_g + diag(d), H rows of gains instead of H² numbers.
+
+    A cell with a one-part state gives one group of gates, and no `shear`. A cell with a two-part state (a, b)
+    whose Jacobian is, in the coordinates (e, b) with e = da - s ∘ db and u = e + s ∘ db,
+    e' = Σ diag(gain_g) W_g u over the first group and b' = Σ diag(gain_g) W_g u + d ∘ db over the second,
+    gives two groups, and s after the step as `shear`.
+
+    Attributes:
+        weights: per group, (*P, G, H, H).
+        gains: per group, (*P, batch, G, H).
+        diagonal: d, (*P, batch, H), or None for zero.
+        shear: s after the step, (*P, batch, H), or None.
+    """
+
+    weights: tuple[Tensor, ...]
+    gains: tuple[Tensor, ...]
+    diagonal: Tensor | None = None
+    shear: Tensor | None = None
 
 
 class Cell(nn.Module, ABC):
@@ -94,6 +117,13 @@ class Cell(nn.Module, ABC):
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
         """Closed-form ∂step/∂state at (x, state): (*P, batch, n, n), rows are outputs."""
 
+    def tangent_terms(self, x: Tensor, state: Tensor, hidden_only: bool = False) -> TangentTerms | None:
+        """Return the Jacobian at (x, state) taken apart by gates, or None where the cell has no such form.
+
+        With `hidden_only`, that of ∂h'/∂h at fixed other parts of the state.
+        """
+        return None
+
     def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor | None:
         """Closed form of ln|det jacobian|, shape (*P, batch), or None where there is none."""
         return None
@@ -110,6 +140,10 @@ class Cell(nn.Module, ABC):
         states = self.trajectory(inputs, state)
         return self.output(states[..., 1:, :]), states[..., -1, :]
 
+    def scan_with_gradients(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Do what `scan` does, by the way that is fastest to differentiate once; for training."""
+        return self.scan(inputs, state)
+
     # Two linear maps that every gated cell needs; `mT` and the unsqueezed bias broadcast over populations.
     def _from_input(self, x: Tensor) -> Tensor:
         projected = x @ self.weight_ih.mT
@@ -122,6 +156,10 @@ class Cell(nn.Module, ABC):
     def _recurrent_blocks(self) -> tuple[Tensor, ...]:
         """Per-gate recurrent matrices, each (*P, 1, H, H) so that they broadcast over the batch."""
         return torch.chunk(self.weight_hh.unsqueeze(-3), self.gates, dim=-2)
+
+    def _gate_weights(self) -> Tensor:
+        """Recurrent matrices by gate: (*P, G, H, H)."""
+        return self.weight_hh.unflatten(-2, (self.gates, self.hidden_size))
 
     def _flat_weights(self) -> list[Tensor]:
         """Parameters in the order torch's fused kernels take them."""
@@ -169,5 +207,12 @@ def log_sigmoid_slope(y: Tensor) -> Tensor:
 
 
 def log_abs_det_of(matrix: Tensor) -> Tensor:
-    """Return ln|det| of one recurrent matrix per network, shape (*P, 1), -inf where singular."""
-    return torch.linalg.slogdet(matrix)[1].unsqueeze(-1)
+    """Return ln|det| of one recurrent matrix per network, shape (*P, 1), -inf where singular.
+
+    One matrix a call on the CPU: batched factorisations of n ≥ 160 hang there when torch has two or more
+    threads (pytorch#141358).
+    """
+    if matrix.is_cuda or matrix.dim() == 2:
+        return torch.linalg.slogdet(matrix)[1].unsqueeze(-1)
+    flat = matrix.reshape(-1, *matrix.shape[-2:])
+    return torch.stack([torch.linalg.slogdet(m)[1] for m in flat]).view(*matrix.shape[:-2], 1)

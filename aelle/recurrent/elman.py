@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aelle.recurrent.cell import Cell, log_abs_det_of, log_tanh_slope, tanh_slope
+from aelle.recurrent.backpropagation import TanhScan
+from aelle.recurrent.cell import Cell, TangentTerms, log_abs_det_of, log_tanh_slope, tanh_slope
 
 
 class TanhRNN(Cell):
@@ -22,9 +23,16 @@ class TanhRNN(Cell):
         """h' = tanh(a)."""
         return torch.tanh(self._preactivation(x, state))
 
+    def _slope(self, x: Tensor, state: Tensor) -> Tensor:
+        return tanh_slope(self._preactivation(x, state))
+
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
-        """diag(sech² a) W_hh."""
-        return tanh_slope(self._preactivation(x, state)).unsqueeze(-1) * self.weight_hh.unsqueeze(-3)
+        """diag(φ'(a)) W_hh."""
+        return self._slope(x, state).unsqueeze(-1) * self.weight_hh.unsqueeze(-3)
+
+    def tangent_terms(self, x: Tensor, state: Tensor, hidden_only: bool = False) -> TangentTerms:
+        """One gate with gain φ'(a)."""
+        return TangentTerms((self._gate_weights(),), (self._slope(x, state).unsqueeze(-2),))
 
     def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor:
         """ln|det W_hh| + Σ ln sech² a."""
@@ -53,6 +61,16 @@ class TanhRNN(Cell):
         )
         return outputs, last.squeeze(0)
 
+    def scan_with_gradients(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Scan with backpropagation written out, on a CPU."""
+        if type(self) is not TanhRNN or self.population or inputs.device.type != "cpu":
+            return self.scan(inputs, state)
+        projected = self._from_input(inputs).transpose(0, 1)
+        if self.bias:
+            projected = projected + self.bias_hh
+        hidden = TanhScan.apply(projected, state, self.weight_hh)
+        return hidden.transpose(0, 1), hidden[-1]
+
     _kernel: Any = staticmethod(torch.rnn_tanh)
 
 
@@ -65,14 +83,11 @@ class ReluRNN(TanhRNN):
         """h' = relu(a)."""
         return torch.relu(self._preactivation(x, state))
 
-    def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
-        """diag(a > 0) W_hh."""
-        active = (self._preactivation(x, state) > 0).to(state.dtype)
-        return active.unsqueeze(-1) * self.weight_hh.unsqueeze(-3)
+    def _slope(self, x: Tensor, state: Tensor) -> Tensor:
+        return (self._preactivation(x, state) > 0).to(state.dtype)
 
     def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor:
         """ln|det W_hh| where every unit is active, else -inf."""
-        active = (self._preactivation(x, state) > 0).to(state.dtype)
-        return log_abs_det_of(self.weight_hh) + active.log().sum(-1)
+        return log_abs_det_of(self.weight_hh) + self._slope(x, state).log().sum(-1)
 
     _kernel: Any = staticmethod(torch.rnn_relu)

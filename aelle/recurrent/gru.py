@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from aelle.recurrent.cell import Cell, sigmoid_slope, tanh_slope
+from aelle.recurrent.backpropagation import GRUScan
+from aelle.recurrent.cell import Cell, TangentTerms, sigmoid_slope, tanh_slope
 
 
 class GRU(Cell):
@@ -29,13 +30,23 @@ class GRU(Cell):
 
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
         """diag(z) + diag((h-n)z') W_hz + diag((1-z)n') [diag(r) W_hn + diag(m r') W_hr]."""
-        a_r, a_z, a_n, m = self._gates(x, state)
-        z, candidate_slope = torch.sigmoid(a_z), torch.sigmoid(-a_z) * tanh_slope(a_n)
+        reset, update, candidate, z = self._gains(x, state)
         w_r, w_z, w_n = self._recurrent_blocks()
-        update = ((state - torch.tanh(a_n)) * sigmoid_slope(a_z)).unsqueeze(-1) * w_z
-        reset = (candidate_slope * m * sigmoid_slope(a_r)).unsqueeze(-1) * w_r
-        candidate = (candidate_slope * torch.sigmoid(a_r)).unsqueeze(-1) * w_n
-        return torch.diag_embed(z) + update + reset + candidate
+        gated = reset.unsqueeze(-1) * w_r + update.unsqueeze(-1) * w_z + candidate.unsqueeze(-1) * w_n
+        return torch.diag_embed(z) + gated
+
+    def tangent_terms(self, x: Tensor, state: Tensor, hidden_only: bool = False) -> TangentTerms:
+        """Three gates and the diagonal z."""
+        *gains, z = self._gains(x, state)
+        return TangentTerms((self._gate_weights(),), (torch.stack(gains, dim=-2),), z)
+
+    def _gains(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Factors of W_hr, W_hz and W_hn in the Jacobian, and z itself."""
+        a_r, a_z, a_n, m = self._gates(x, state)
+        r, candidate_slope = torch.sigmoid(a_r), torch.sigmoid(-a_z) * tanh_slope(a_n)
+        reset = candidate_slope * m * sigmoid_slope(a_r)
+        update = (state - torch.tanh(a_n)) * sigmoid_slope(a_z)
+        return reset, update, candidate_slope * r, torch.sigmoid(a_z)
 
     def trajectory(self, inputs: Tensor, state: Tensor) -> Tensor:
         """All states, from torch's fused kernel where there is one network."""
@@ -59,3 +70,12 @@ class GRU(Cell):
             True,
         )
         return outputs, last.squeeze(0)
+
+    def scan_with_gradients(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Scan with backpropagation written out, on a CPU."""
+        if self.population or inputs.device.type != "cpu":
+            return self.scan(inputs, state)
+        bias = self.bias_hh if self.bias else state.new_zeros(3 * self.hidden_size)
+        projected = self._from_input(inputs).transpose(0, 1)
+        hidden = GRUScan.apply(projected, state, self.weight_hh, bias)
+        return hidden.transpose(0, 1), hidden[-1]

@@ -58,19 +58,23 @@ class Network(nn.Module):
         """Zero states, one (batch, n) a layer."""
         return [cell.initial_state(batch) for cell in self.layers]
 
-    def forward(self, inputs: Tensor, states: Sequence[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
+    def forward(
+        self, inputs: Tensor, states: Sequence[Tensor] | None = None, readout_steps: slice = slice(None)
+    ) -> tuple[Tensor, list[Tensor]]:
         """Run over `inputs` (batch, T, input_size).
 
         Returns:
-            outputs (batch, T, readout or hidden size), and the last state of each layer.
+            outputs (batch, steps read, readout or hidden size), and the last state of each layer.
         """
         states = self.initial_state(inputs.shape[0]) if states is None else states
         last = []
         for cell, state in zip(self.layers, states, strict=True):
-            inputs, state = cell.scan(inputs, state)
+            scan = cell.scan_with_gradients if self.training and torch.is_grad_enabled() else cell.scan
+            inputs, state = scan(inputs, state)
             inputs = self.dropout(inputs)
             last.append(state)
-        return (self.readout(inputs) if self.readout is not None else inputs), last
+        read = inputs[:, readout_steps]
+        return (self.readout(read) if self.readout is not None else read), last
 
     @classmethod
     def from_torch(cls, module: nn.RNNBase, readout: nn.Linear | None = None) -> Network:

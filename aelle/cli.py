@@ -1,0 +1,200 @@
+"""The command line: collect → train → predict → explore, or `run` for all four in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aelle.config import Experiment
+    from aelle.records import ExperimentFolder
+
+_experiment_file = click.argument("experiment_file", type=click.Path(path_type=Path))
+_folder = click.argument("folder", type=click.Path(path_type=Path))
+_overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Override one setting (repeatable).",
+)
+_output = click.option(
+    "--output", type=click.Path(path_type=Path), help="Folder to write to [default: artifacts/<name>]."
+)
+_quiet = click.option("--quiet", is_flag=True, help="Draw no progress bars.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="aelle")
+def cli() -> None:
+    """Lyapunov spectra of recurrent networks: collect, train, predict, explore.
+
+    An experiment is one TOML file; its results are one folder, artifacts/<name>. Every stage reads only
+    the files of the stages before it and can be run again alone.
+    """
+
+
+@cli.command()
+@_experiment_file
+@_output
+@_overrides
+@_quiet
+@click.option("--retry-failed", is_flag=True, help="Run again the cohorts in which networks failed.")
+def collect(
+    experiment_file: Path, output: Path | None, overrides: tuple[str, ...], quiet: bool, retry_failed: bool
+) -> None:
+    """Train networks and record their spectra.
+
+    Stop it however you like; the same command resumes where it was.
+    """
+    experiment, folder = _load(experiment_file, output, overrides)
+    _collect(experiment, folder, quiet, retry_failed)
+
+
+@cli.command()
+@_folder
+@_quiet
+def train(folder: Path, quiet: bool) -> None:
+    """Fit the autoencoder of spectra with its accuracy head."""
+    _train(_existing(folder), quiet)
+
+
+@cli.command()
+@_folder
+@_quiet
+def predict(folder: Path, quiet: bool) -> None:
+    """Predict final accuracy early, next to baselines, cross-validated by network."""
+    _predict(_existing(folder), quiet)
+
+
+@cli.command()
+@_folder
+@click.option("--html", type=click.Path(path_type=Path), help="Write one standalone file instead of serving.")
+@click.option("--port", default=8050, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--allow-remote", is_flag=True, help="Permit a --host that other machines can reach.")
+def explore(folder: Path, html: Path | None, port: int, host: str, allow_remote: bool) -> None:
+    """Open the latent space as a page on localhost, or write it as one file."""
+    existing = _existing(folder)
+    if html is not None:
+        _write_page(existing, html)
+        return
+    from aelle.explorer.app import serve
+
+    serve(existing, host=host, port=port, allow_remote=allow_remote)
+
+
+@cli.command()
+@_folder
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--watch", is_flag=True, help="Repeat every two seconds until the collection ends.")
+def status(folder: Path, as_json: bool, watch: bool) -> None:
+    """Show how far a collection has come."""
+    from aelle.collection.status import status as read_status
+
+    while True:
+        found = read_status(_existing(folder))
+        if watch and not as_json:
+            click.clear()
+        click.echo(json.dumps(found.as_dict()) if as_json else str(found))
+        if not watch or not found.running:
+            return
+        time.sleep(2)
+
+
+@cli.command()
+@click.argument("experiment_files", type=click.Path(path_type=Path), nargs=-1, required=True)
+@_output
+@_overrides
+@_quiet
+def run(
+    experiment_files: tuple[Path, ...], output: Path | None, overrides: tuple[str, ...], quiet: bool
+) -> None:
+    """Collect, train, predict and write the page, for one experiment after another."""
+    if output is not None and len(experiment_files) > 1:
+        raise click.UsageError("--output takes one experiment file")
+    loaded = [_load(file, output, overrides) for file in experiment_files]
+    for experiment, folder in loaded:
+        click.secho(f"\n{experiment.name}", bold=True)
+        _collect(experiment, folder, quiet, retry_failed=False)
+        _train(folder, quiet)
+        _predict(folder, quiet)
+        _write_page(folder, folder.page)
+    click.secho("\nOpen in a browser:", bold=True)
+    for _, folder in loaded:
+        click.echo(f"  {folder.page.resolve().as_uri()}\n  {folder.root.resolve().as_uri()}/report.html")
+    click.echo("or serve the full explorer with: " + "; ".join(f"aelle explore {f.root}" for _, f in loaded))
+
+
+def _load(file: Path, output: Path | None, overrides: tuple[str, ...]) -> tuple[Experiment, ExperimentFolder]:
+    from aelle.config import load_experiment
+    from aelle.records import ExperimentFolder
+
+    experiment = load_experiment(file, overrides)
+    return experiment, ExperimentFolder(output or Path("artifacts") / experiment.name)
+
+
+def _existing(folder: Path) -> ExperimentFolder:
+    from aelle.records import ExperimentFolder
+
+    return ExperimentFolder(folder).require()
+
+
+def _collect(experiment: Experiment, folder: ExperimentFolder, quiet: bool, retry_failed: bool) -> None:
+    from aelle.collection.collect import collect as collect_records
+
+    click.echo(collect_records(experiment, folder, progress=not quiet, retry_failed=retry_failed))
+
+
+def _train(folder: ExperimentFolder, quiet: bool) -> None:
+    from aelle.embedding.fit import train as fit_autoencoder
+
+    click.echo(fit_autoencoder(folder, progress=not quiet))
+
+
+def _predict(folder: ExperimentFolder, quiet: bool) -> None:
+    from aelle.prediction.evaluate import predict as evaluate_predictions
+
+    click.echo(evaluate_predictions(folder, progress=not quiet))
+
+
+def _write_page(folder: ExperimentFolder, path: Path) -> None:
+    from aelle.explorer.standalone import write_html
+
+    write_html(folder, path)
+    click.echo(f"wrote {path}")
+
+
+def main() -> None:
+    """Run the command line; what goes wrong by the user's doing is one line and exit code 2."""
+    sys.exit(_guarded(cli))
+
+
+def _guarded(command: Callable[..., Any]) -> int:
+    if os.environ.get("AELLE_DEBUG"):
+        return command(standalone_mode=False) or 0
+    try:
+        command(standalone_mode=False)
+    except click.exceptions.Abort:
+        return _complain("interrupted; the same command resumes", 130)
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command resumes", 130)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        # Every error a user can cause is one of these, with its own sentence; AELLE_DEBUG=1 shows where.
+        return _complain(" ".join(str(error).split()) or type(error).__name__, 2)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"aelle: {message}", err=True)
+    return code

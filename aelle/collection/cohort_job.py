@@ -1,0 +1,192 @@
+"""One cohort from its first missing epoch to its last: train, take spectra, write. Runs in a worker."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from aelle.collection.search_space import Cohort
+from aelle.collection.training import Epoch, NativeTraining, Trainee
+from aelle.collection.weight_statistics import weight_statistics
+from aelle.config import Experiment
+from aelle.records import ExperimentFolder, discard_epochs, finish_cohort, write_bytes, write_epoch
+from aelle.spectra import lyapunov_spectrum
+from aelle.tasks.task import Task
+
+OnEpoch = Callable[[Sequence[dict[str, Any]]], Sequence[str]]
+
+
+@dataclass
+class Job:
+    """What every cohort of an experiment needs besides itself.
+
+    `on_epoch` is called with the rows of each epoch and returns the ids of networks to prune.
+    """
+
+    experiment: Experiment
+    folder: ExperimentFolder
+    task: Task
+    driving: Tensor
+    on_epoch: OnEpoch | None = None
+
+
+@dataclass
+class CohortResult:
+    """What became of a cohort: final status by network, and the failures with their causes."""
+
+    cohort_id: str
+    statuses: dict[str, str]
+    best_metric: float | None
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run_cohort(
+    job: Job, cohort: Cohort, report: Callable[[int], None] = lambda networks: None
+) -> CohortResult:
+    """Train a cohort to its end and record every epoch; `report` hears of each network-epoch done.
+
+    Resumes from the cohort's checkpoint where there is one. The order of writing (records, then
+    checkpoint) makes a kill at any point cost at most the running epoch.
+    """
+    training, resumed = _start(job, cohort)
+    report(sum(_epochs_done(t, resumed, training.epochs) for t in training.trainees))
+    failures = []
+    best = None
+    for epoch in training:
+        rows = [_row(job, cohort, epoch, trainee) for trainee in epoch.trainees]
+        failures += [_failure(epoch, t) for t in epoch.trainees if t.status == "failed"]
+        _prune(job, epoch, rows)
+        write_epoch(job.folder, cohort.cohort_id, epoch.number, rows)
+        _write_checkpoint(job.folder, cohort, training)
+        best = _best([best, *(row["val_metric"] for row in rows)], job.task.higher_is_better)
+        report(sum(_epochs_done(t, epoch.number, training.epochs) for t in epoch.trainees)
+               - sum(epoch.number for _ in epoch.trainees))  # fmt: skip
+    finish_cohort(job.folder, cohort.cohort_id)
+    if not job.experiment.training.keep_checkpoints:
+        job.folder.checkpoint(cohort.cohort_id).unlink(missing_ok=True)
+    statuses = {t.variant.network_id: t.status for t in training.trainees}
+    return CohortResult(cohort.cohort_id, statuses, best, failures)
+
+
+def _epochs_done(trainee: Trainee, epoch: int, epochs: int) -> int:
+    """Network-epochs that need no more work: a stopped network counts as done to its end."""
+    return epoch + 1 if trainee.active else epochs + 1
+
+
+def _row(job: Job, cohort: Cohort, epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
+    variant = trainee.variant
+    row = {
+        name: getattr(variant, name)
+        for name in ("network_id", "task", "architecture", "hidden_size", "num_layers", "bias", "init_scale")
+    } | {
+        name: getattr(variant, name)
+        for name in ("init_gain", "learning_rate", "dropout", "weight_decay", "batch_size", "seed")
+    }
+    row |= {
+        name: getattr(trainee, name) for name in ("train_loss", "val_loss", "val_metric", "train_seconds")
+    }
+    row |= {
+        "cohort": cohort.cohort_id,
+        "experiment": job.experiment.name,
+        "epoch": epoch.number,
+        "metric_name": job.task.metric_name,
+        "higher_is_better": job.task.higher_is_better,
+        "weight_statistics": weight_statistics(trainee.network),
+        "layer_sizes": trainee.network.layer_sizes,
+    }
+    if job.experiment.spectrum.at(epoch.number) and trainee.active:
+        row |= _spectrum(job, trainee)
+    return row | {"status": trainee.status}
+
+
+def _spectrum(job: Job, trainee: Trainee) -> dict[str, Any]:
+    settings = job.experiment.spectrum
+    started = time.perf_counter()
+    try:
+        found = lyapunov_spectrum(
+            trainee.network, job.driving, state=settings.state, warmup=settings.warmup, qr_interval="auto"
+        )
+    except Exception as error:
+        trainee.status, trainee.error = "failed", f"{type(error).__name__}: {error}"
+        return {}
+    return {
+        "spectrum": found.exponents.tolist(),
+        "spectrum_se": found.standard_error.tolist(),
+        "spectrum_std": found.temporal_std.tolist(),
+        "spectrum_state": settings.state,
+        "spectrum_inputs": settings.inputs,
+        "trusted_count": int(found.trusted),
+        "certificate": float(found.certificate),
+        "spectrum_seconds": time.perf_counter() - started,
+    }
+
+
+def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> None:
+    if job.on_epoch is None:
+        return
+    pruned = set(job.on_epoch(rows))
+    for trainee, row in zip(epoch.trainees, rows, strict=True):
+        if trainee.active and row["network_id"] in pruned:
+            trainee.status = row["status"] = "pruned"
+
+
+def _failure(epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
+    return {
+        "network_id": trainee.variant.network_id,
+        "architecture": trainee.variant.architecture,
+        "epoch": epoch.number,
+        "cause": trainee.error,
+    }
+
+
+def _best(metrics: Sequence[float | None], higher_is_better: bool) -> float | None:
+    known = [m for m in metrics if m is not None and math.isfinite(m)]
+    return (max if higher_is_better else min)(known) if known else None
+
+
+def _write_checkpoint(folder: ExperimentFolder, cohort: Cohort, training: NativeTraining) -> None:
+    statuses = {trainee.variant.network_id: trainee.status for trainee in training.trainees}
+    metadata = {"epoch": str(training.next_epoch - 1), "statuses": json.dumps(statuses)}
+    tensors = {name: tensor.contiguous() for name, tensor in training.state().items()}
+    write_bytes(folder.checkpoint(cohort.cohort_id), save(tensors, metadata))
+
+
+def _start(job: Job, cohort: Cohort) -> tuple[NativeTraining, int]:
+    """Build a cohort's training, restored from its checkpoint; with the checkpoint's epoch, -1 for none."""
+    epochs = job.experiment.training.epochs
+    training = NativeTraining(cohort, job.task, epochs)
+    try:
+        epoch = _restore(job.folder, cohort, training)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        # No usable checkpoint: the cohort starts anew and writes the same records again.
+        training, epoch = NativeTraining(cohort, job.task, epochs), -1
+    discard_epochs(job.folder, cohort.cohort_id, after=epoch)
+    return training, epoch
+
+
+def _restore(folder: ExperimentFolder, cohort: Cohort, training: NativeTraining) -> int:
+    with safe_open(folder.checkpoint(cohort.cohort_id), framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    epoch = int(metadata["epoch"])
+    if not all(folder.epoch_file(cohort.cohort_id, e).exists() for e in range(epoch + 1)):
+        raise ValueError("the checkpoint is ahead of the records")
+    training.restore(tensors, json.loads(metadata["statuses"]), epoch)
+    return epoch
+
+
+def driving_sequences(experiment: Experiment, task: Task) -> Tensor:
+    """One set of driving sequences for all networks of an experiment, warm-up included, float64."""
+    settings = experiment.spectrum
+    generator = torch.Generator().manual_seed(experiment.seed)
+    steps = settings.warmup + settings.steps
+    return task.driving_sequences(settings.sequences, steps, settings.inputs, generator).double()

@@ -1,0 +1,224 @@
+"""Collect records: the only place where search space, training and spectra meet."""
+
+from __future__ import annotations
+
+import difflib
+import platform
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
+
+from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, driving_sequences, run_cohort
+from aelle.collection.engines import LocalProcesses
+from aelle.collection.search_space import Cohort, cohorts
+from aelle.collection.training import build_network
+from aelle.config import ConfigError, Experiment, dump_experiment, load_experiment
+from aelle.records import (
+    ExperimentFolder,
+    RecordsError,
+    append_failure,
+    read_failures,
+    remove_partial_files,
+    write_bytes,
+    write_json,
+)
+from aelle.tasks.registry import make_task
+
+# What decides the records; the rest of an experiment may change between runs.
+_DECISIVE = {"name", "seed", "task", "networks", "training", "spectrum"}
+_INDIFFERENT = {"workers", "keep_checkpoints", "stop_after_failures"}
+
+
+class CollectionStopped(RuntimeError):  # noqa: N818
+    """Collection gave up because networks keep failing; the message names the cause."""
+
+
+@dataclass
+class CollectionSummary:
+    """What a collection did: networks by final status."""
+
+    folder: ExperimentFolder
+    networks: int
+    statuses: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parts = [f"{count} {status}" for status, count in sorted(self.statuses.items()) if count]
+        done = ", ".join(parts) or "nothing left to do"
+        return f"{self.networks} networks in {self.folder.records}: {done}"
+
+
+def collect(
+    experiment: Experiment,
+    folder: ExperimentFolder | str | Path,
+    *,
+    progress: bool = True,
+    on_epoch: OnEpoch | None = None,
+    retry_failed: bool = False,
+) -> CollectionSummary:
+    """Train every network of an experiment and record it, epoch by epoch; resume where records exist.
+
+    `on_epoch` is called in the workers with the rows of each cohort's epoch and returns the ids of networks
+    to stop there (status "pruned"). `retry_failed` runs again the cohorts in which networks failed.
+
+    Raises:
+        ConfigError: where the experiment cannot be run, or the folder holds another experiment's records.
+        RecordsError: where the folder cannot be written, or another collection is at work in it.
+        CollectionStopped: where `training.stop_after_failures` networks in a row failed of one cause.
+    """
+    folder = folder if isinstance(folder, ExperimentFolder) else ExperimentFolder(Path(folder))
+    job = _prepare(experiment, folder, on_epoch)
+    every = _checked_cohorts(experiment, job)
+    with _locked(folder):
+        _claim(folder, experiment)
+        remove_partial_files(folder)
+        failed = {str(failure["cohort"]) for failure in read_failures(folder)} if retry_failed else set()
+        pending = [
+            c for c in every if c.cohort_id in failed or not folder.finished_file(c.cohort_id).exists()
+        ]
+        networks = sum(len(c.variants) for c in every)
+        summary = CollectionSummary(folder, networks)
+        if pending:
+            _run(job, pending, networks, summary, progress)
+    return summary
+
+
+def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None) -> Job:
+    task = make_task(experiment.task.name, experiment.task.options)
+    return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch)
+
+
+def _checked_cohorts(experiment: Experiment, job: Job) -> list[Cohort]:
+    """All cohorts; the first network of each is built once, so that a bad variant is refused at the start."""
+    try:
+        every = cohorts(experiment)
+        for cohort in every:
+            build_network(cohort.variants[0], job.task)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return every
+
+
+@contextmanager
+def _locked(folder: ExperimentFolder) -> Iterator[None]:
+    """Hold the folder's lock; the system drops it with the process, however that ends."""
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.root / ".collect.lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise RecordsError(f"{folder.root}: another collection is at work in this folder") from None
+    except OSError as error:
+        raise RecordsError(f"{folder.root}: cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _claim(folder: ExperimentFolder, experiment: Experiment) -> None:
+    """Write the resolved experiment into the folder, or refuse a folder of another experiment."""
+    if folder.experiment_file.exists():
+        difference = _difference(load_experiment(folder.experiment_file), experiment)
+        if difference:
+            raise ConfigError(
+                f"{folder.root}: holds records of another experiment ({'; '.join(difference)}); "
+                f"choose another folder with --output, or undo the change"
+            )
+    elif folder.records.exists() and any(folder.records.iterdir()):
+        raise RecordsError(f"{folder.root}: holds records but no experiment.toml; choose another folder")
+    write_bytes(folder.experiment_file, dump_experiment(experiment).encode())
+    write_json(folder.root / "environment.json", _environment())
+
+
+def _difference(old: Experiment, new: Experiment) -> list[str]:
+    """Changed decisive settings as `key: old → new`."""
+
+    def lines(experiment: Experiment) -> list[str]:
+        content = experiment.model_dump(mode="json", include=_DECISIVE)
+        content["training"] = {k: v for k, v in content["training"].items() if k not in _INDIFFERENT}
+        return [f"{key} = {value}" for key, value in _flat(content)]
+
+    return [
+        line.replace("- ", "was ", 1).replace("+ ", "is ", 1)
+        for line in difflib.ndiff(lines(old), lines(new))
+        if line.startswith(("- ", "+ "))
+    ]
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _environment() -> dict[str, str]:
+    from importlib.metadata import version
+
+    versions = {name: version(name) for name in ("aelle", "torch", "numpy", "safetensors", "pyarrow")}
+    return versions | {"python": platform.python_version(), "machine": platform.machine(), "device": "cpu"}
+
+
+def _run(job: Job, pending: list[Cohort], networks: int, summary: CollectionSummary, progress: bool) -> None:
+    training = job.experiment.training
+    engine = LocalProcesses(training.workers)
+    epochs = training.epochs + 1
+    done_before = (networks - sum(len(cohort.variants) for cohort in pending)) * epochs
+    with tqdm(
+        total=networks * epochs,
+        initial=done_before,
+        desc=f"collect {job.experiment.name}",
+        unit="epoch",
+        disable=not progress,
+        smoothing=0.05,
+    ) as bar:
+        watch = _FailureWatch(training.stop_after_failures)
+        # Closing ends the workers whatever ends this loop: completion, an error, or Ctrl-C.
+        with closing(engine.run(run_cohort, job, pending, bar.update)) as results:
+            for result in results:
+                _note(job.folder, result, summary)
+                bar.set_postfix(_postfix(summary, result), refresh=False)
+                watch.see(result)
+        bar.update(bar.total - bar.n)
+
+
+def _note(folder: ExperimentFolder, result: CohortResult, summary: CollectionSummary) -> None:
+    for status in result.statuses.values():
+        summary.statuses[status] = summary.statuses.get(status, 0) + 1
+    command = f"aelle collect {folder.experiment_file} --output {folder.root} --retry-failed"
+    for failure in result.failures:
+        append_failure(folder, {"cohort": result.cohort_id, **failure, "rerun": command})
+
+
+def _postfix(summary: CollectionSummary, result: CohortResult) -> dict[str, Any]:
+    shown = {
+        status: summary.statuses[status] for status in ("diverged", "failed") if status in summary.statuses
+    }
+    return shown | ({"last best": f"{result.best_metric:.3g}"} if result.best_metric is not None else {})
+
+
+class _FailureWatch:
+    """Stops the sweep after `limit` networks in a row have failed of the same cause."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.cause, self.count = limit, None, 0
+
+    def see(self, result: CohortResult) -> None:
+        if any(status != "failed" for status in result.statuses.values()):
+            self.cause, self.count = None, 0
+        for failure in result.failures:
+            self.count = self.count + 1 if failure["cause"] == self.cause else 1
+            self.cause = failure["cause"]
+        if self.count >= self.limit:
+            raise CollectionStopped(f"stopped after {self.count} networks in a row failed: {self.cause}")
+
+
+def default_folder(experiment: Experiment) -> ExperimentFolder:
+    """artifacts/<experiment name> below the current folder."""
+    return ExperimentFolder(Path("artifacts") / experiment.name)

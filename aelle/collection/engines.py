@@ -1,0 +1,123 @@
+"""Where cohorts run: a pool of local processes, one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from aelle.collection.search_space import Cohort
+
+_RunCohort = Callable[[Any, Cohort, Callable[[int], None]], Any]
+_POLL_SECONDS = 0.2
+
+# What a worker holds; set once by its initialiser, so that a task's data travels once a worker.
+_held: dict[str, Any] = {}
+
+
+class WorkerDied(RuntimeError):  # noqa: N818
+    """A worker process was killed from outside, for example for memory."""
+
+
+class LocalProcesses:
+    """Run cohorts in `workers` processes (0: one a core), each with one torch thread.
+
+    A killed worker breaks the pool; the pool is made anew and the unfinished cohorts are run again, each
+    resuming from its checkpoint. After `attempts` broken pools without a finished cohort, `WorkerDied`.
+    """
+
+    def __init__(self, workers: int = 0, attempts: int = 3) -> None:
+        self.workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        self.workers = self.workers or os.cpu_count() or 1
+        self.attempts = attempts
+        # A fork server imports torch once and forks clean copies of itself; elsewhere processes start anew.
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self._context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            self._context.set_forkserver_preload(["aelle.collection.cohort_job"])
+
+    def run(
+        self, function: _RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
+    ) -> Iterator[Any]:
+        """Yield `function(job, cohort, report)` of every cohort, in order of completion.
+
+        Raises:
+            WorkerDied: where workers keep dying.
+        """
+        remaining, broken = {cohort.cohort_id: cohort for cohort in cohorts}, 0
+        while remaining:
+            try:
+                for result in self._run_once(function, job, list(remaining.values()), report):
+                    remaining.pop(result.cohort_id)
+                    broken = 0
+                    yield result
+            except BrokenProcessPool:
+                broken += 1
+                if broken >= self.attempts:
+                    raise WorkerDied(
+                        f"worker processes died {broken} times in a row without finishing a cohort; they may "
+                        f"have run out of memory: try fewer with --set training.workers=1"
+                    ) from None
+
+    def _run_once(
+        self, function: _RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
+    ) -> Iterator[Any]:
+        progress = self._context.Queue()
+        pool = ProcessPoolExecutor(
+            min(self.workers, len(cohorts)), self._context, _initialise, (function, job, progress)
+        )
+        try:
+            waiting: set[Future[Any]] = {pool.submit(_run_held, cohort) for cohort in cohorts}
+            while waiting:
+                done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
+                _drain(progress, report)
+                for future in done:
+                    yield future.result()
+        finally:
+            _stop(pool)
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End a pool at once: what a worker has not written yet is done again on resume."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def _drain(progress: Any, report: Callable[[int], None]) -> None:
+    while True:
+        try:
+            report(progress.get_nowait())
+        except queue.Empty:
+            return
+
+
+def _initialise(function: _RunCohort, job: Any, progress: Any) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    # Ctrl-C reaches the whole process group; the driver alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _held.update(function=function, job=job, progress=progress)
+
+
+def _die_with_parent() -> None:
+    """A worker whose driver was killed must not go on writing beside the run that resumes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run_held(cohort: Cohort) -> Any:
+    return _held["function"](_held["job"], cohort, _held["progress"].put)

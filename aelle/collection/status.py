@@ -1,0 +1,108 @@
+"""How far a collection has come, read from its files alone; it may be running or not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from aelle.collection.search_space import variants
+from aelle.config import load_experiment
+from aelle.records import ExperimentFolder, RecordsError, read_failures, read_records
+
+
+@dataclass(frozen=True)
+class Status:
+    """Counts of one collection. `network_epochs` of a network that stopped early count to its end."""
+
+    experiment: str
+    running: bool
+    networks: int
+    started: int
+    finished: int
+    diverged: int
+    failed: int
+    pruned: int
+    network_epochs: int
+    network_epochs_total: int
+    best_metric: float | None
+    metric_name: str | None
+    last_failure: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        share = self.network_epochs / max(self.network_epochs_total, 1)
+        lines = [
+            f"{self.experiment}: {'running' if self.running else 'not running'}, {share:.0%} done",
+            f"  networks    {self.finished} of {self.networks} finished, {self.started} started",
+            f"  outcomes    {self.diverged} diverged, {self.failed} failed, {self.pruned} pruned",
+        ]
+        if self.best_metric is not None:
+            lines.append(f"  best so far {self.best_metric:.4g} ({self.metric_name})")
+        if self.last_failure:
+            lines.append(f"  last failure: {self.last_failure}")
+        return "\n".join(lines)
+
+
+def status(folder: ExperimentFolder) -> Status:
+    """Read the status of a collection.
+
+    Raises:
+        RecordsError: where the folder is not an experiment's, or a record file is corrupt.
+        ConfigError: where its experiment.toml cannot be read.
+    """
+    experiment = load_experiment(folder.require().experiment_file)
+    networks, epochs = len(variants(experiment)), experiment.training.epochs
+    common = {"experiment": experiment.name, "running": _is_locked(folder), "networks": networks}
+    total = networks * (epochs + 1)
+    failures = read_failures(folder)
+    last = failures[-1]["cause"] if failures else None
+    try:
+        columns = ["status", "val_metric", "metric_name", "higher_is_better"]
+        records = read_records(folder, columns)
+    except RecordsError:
+        if any(folder.records.rglob("[!.]*.parquet")):
+            raise
+        return Status(**common, **dict.fromkeys(_COUNTS, 0), **_no_metric(total, last))
+    final = records.groupby("network_id").tail(1)
+    ended = (final["epoch"] == epochs) | (final["status"] != "ok")
+    counts = {name: int((final["status"] == name).sum()) for name in ("diverged", "failed", "pruned")}
+    metrics = records["val_metric"].dropna()
+    best = (metrics.max() if records["higher_is_better"].iloc[0] else metrics.min()) if len(metrics) else None
+    return Status(
+        **common,
+        **counts,
+        started=len(final),
+        finished=int(ended.sum()),
+        network_epochs=int(ended.sum()) * (epochs + 1) + int((final.loc[~ended, "epoch"] + 1).sum()),
+        network_epochs_total=total,
+        best_metric=None if best is None else float(best),
+        metric_name=str(records["metric_name"].iloc[0]),
+        last_failure=last,
+    )
+
+
+_COUNTS = ("started", "finished", "diverged", "failed", "pruned", "network_epochs")
+
+
+def _no_metric(total: int, last_failure: str | None) -> dict[str, Any]:
+    return {
+        "network_epochs_total": total,
+        "best_metric": None,
+        "metric_name": None,
+        "last_failure": last_failure,
+    }
+
+
+def _is_locked(folder: ExperimentFolder) -> bool:
+    try:
+        with FileLock(folder.root / ".collect.lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read
+        return False

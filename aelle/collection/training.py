@@ -1,0 +1,175 @@
+"""Training with torch's own kernels: one network after another, one thread, one epoch at a time.
+
+Every random draw of a network comes from its own seed and the epoch, so no generator state has to be kept:
+a resumed network, or one in another cohort or process, continues to the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aelle.collection.search_space import Cohort, Variant
+from aelle.recurrent.network import Network
+from aelle.recurrent.registry import cell_class
+from aelle.tasks.task import Split, Task
+
+EXPLODED_LOSS = 1e6  # a loss above this is recorded as divergence, like NaN
+_EVALUATION_BATCH = 512
+
+
+@dataclass
+class Trainee:
+    """One network in training, and what is known of it after its last epoch."""
+
+    variant: Variant
+    network: Network
+    optimiser: torch.optim.Optimizer
+    status: str = "ok"
+    error: str | None = None
+    train_loss: float | None = None
+    val_loss: float | None = None
+    val_metric: float | None = None
+    train_seconds: float = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether it takes part in further epochs."""
+        return self.status == "ok"
+
+
+@dataclass
+class Epoch:
+    """One epoch of a cohort: the trainees that took part in it, in the cohort's order."""
+
+    number: int
+    trainees: list[Trainee]
+
+
+class NativeTraining:
+    """Train a cohort's networks one after another with torch's fused recurrent kernels.
+
+    Iterating yields epoch 0, the untrained networks, and then one `Epoch` after another. A network that
+    diverges or raises takes part in the epoch in which it does so, and in none after it.
+    """
+
+    def __init__(self, cohort: Cohort, task: Task, epochs: int) -> None:
+        self.task, self.epochs, self.next_epoch = task, epochs, 0
+        self.trainees = [_trainee(variant, task) for variant in cohort.variants]
+
+    def __iter__(self) -> Iterator[Epoch]:
+        while self.next_epoch <= self.epochs and any(t.active for t in self.trainees):
+            active = [trainee for trainee in self.trainees if trainee.active]
+            for trainee in active:
+                self._advance(trainee, self.next_epoch)
+            self.next_epoch += 1
+            yield Epoch(self.next_epoch - 1, active)
+
+    def _advance(self, trainee: Trainee, epoch: int) -> None:
+        started = time.perf_counter()
+        # The networks of a cohort share nothing, so that whatever goes wrong in one stays with it.
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed_of(trainee.variant, epoch))
+                if epoch > 0:
+                    trainee.train_loss = train_epoch(trainee, self.task)
+            trainee.val_loss, trainee.val_metric = evaluate(trainee.network, self.task, self.task.validation)
+        except Exception as error:
+            trainee.status, trainee.error = "failed", f"{type(error).__name__}: {error}"
+        else:
+            losses = [loss for loss in (trainee.train_loss, trainee.val_loss) if loss is not None]
+            if not all(math.isfinite(loss) and loss < EXPLODED_LOSS for loss in losses):
+                trainee.status = "diverged"
+        trainee.train_seconds = time.perf_counter() - started
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and optimiser moments of every network, by `network_id/kind/parameter`."""
+        tensors = {}
+        for trainee in self.trainees:
+            for name, parameter in trainee.network.named_parameters():
+                prefix = f"{trainee.variant.network_id}/"
+                tensors[f"{prefix}weight/{name}"] = parameter.detach()
+                for moment, value in trainee.optimiser.state.get(parameter, {}).items():
+                    tensors[f"{prefix}{moment}/{name}"] = value
+        return tensors
+
+    def restore(self, tensors: Mapping[str, Tensor], statuses: Mapping[str, str], epoch: int) -> None:
+        """Continue after `epoch`, from what `state` gave there."""
+        for trainee in self.trainees:
+            trainee.status = statuses[trainee.variant.network_id]
+            for name, parameter in trainee.network.named_parameters():
+                prefix = f"{trainee.variant.network_id}/"
+                with torch.no_grad():
+                    parameter.copy_(tensors[f"{prefix}weight/{name}"])
+                moments = ("step", "exp_avg", "exp_avg_sq")
+                stored = {moment: tensors.get(f"{prefix}{moment}/{name}") for moment in moments}
+                if stored["step"] is not None:
+                    trainee.optimiser.state[parameter] = stored
+        self.next_epoch = epoch + 1
+
+
+def build_network(variant: Variant, task: Task) -> Network:
+    """Build a variant's untrained network: recurrent parameters U(±init_scale), readout U(±1/√H)."""
+    generator = torch.Generator().manual_seed(seed_of(variant, 0))
+    kind, sizes = (
+        cell_class(variant.architecture),
+        [task.input_size] + [variant.hidden_size] * variant.num_layers,
+    )
+    cells = [kind(below, variant.hidden_size, variant.bias) for below in sizes[:-1]]
+    for cell in cells:
+        cell.reset_parameters(variant.init_scale, generator)
+    readout = nn.Linear(variant.hidden_size, task.output_size)
+    with torch.no_grad():
+        for parameter in readout.parameters():
+            parameter.uniform_(-(variant.hidden_size**-0.5), variant.hidden_size**-0.5, generator=generator)
+    return Network(cells, readout, variant.dropout)
+
+
+def seed_of(variant: Variant, epoch: int) -> int:
+    """Derive the seed of one network's epoch: 63 bits of a hash of its id and the epoch."""
+    digest = hashlib.sha256(f"{variant.network_id}/{epoch}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def train_epoch(trainee: Trainee, task: Task) -> float:
+    """Run one pass over the training split in a fresh order; return the mean loss."""
+    network, variant = trainee.network.train(), trainee.variant
+    order = torch.randperm(len(task.train))
+    total = torch.zeros(())
+    for index in order.split(variant.batch_size):
+        batch = task.train.take(index)
+        outputs, _ = network(task.encode(batch.inputs), readout_steps=task.readout_steps)
+        loss = task.loss(outputs, batch.targets)
+        trainee.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if variant.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), variant.gradient_clip)
+        trainee.optimiser.step()
+        total += loss.detach() * len(index)
+    return total.item() / len(order)
+
+
+@torch.no_grad()
+def evaluate(network: Network, task: Task, split: Split) -> tuple[float, float]:
+    """Loss and metric over a whole split, without dropout."""
+    network.eval()
+    outputs = [
+        network(task.encode(inputs), readout_steps=task.readout_steps)[0]
+        for inputs in split.inputs.split(_EVALUATION_BATCH)
+    ]
+    joined = torch.cat(outputs)
+    return task.loss(joined, split.targets).item(), task.metric(joined, split.targets)
+
+
+def _trainee(variant: Variant, task: Task) -> Trainee:
+    network = build_network(variant, task)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=variant.learning_rate, weight_decay=variant.weight_decay, fused=True
+    )
+    return Trainee(variant, network, optimiser)
