@@ -113,10 +113,10 @@ def _draw(experiment: Experiment, point: Mapping[str, Any], repeat: int) -> Vari
     random = np.random.default_rng(entropy)
     drawn = {name: _sample(value, random) for name, value in point.items()}
     seed = int(random.integers(2**31))
+    _check(drawn)
     gain, scale = drawn.pop("init_gain"), drawn.pop("init_scale")
     if scale is None:
         scale = (1.0 if gain is None else float(gain)) / int(drawn["hidden_size"]) ** 0.5
-    _check(drawn)
     return Variant(
         task=experiment.task.name,
         task_options=json.dumps(experiment.task.options, sort_keys=True),

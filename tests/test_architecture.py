@@ -1,0 +1,76 @@
+"""The allowed imports inside aelle, and the cost of importing it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "aelle"
+ALLOWED = {
+    "lyapunov": set(),
+    "records": set(),
+    "config": set(),
+    "recurrent": set(),
+    "tasks": set(),
+    "spectra": {"lyapunov", "recurrent"},
+    "collection": {"lyapunov", "records", "config", "recurrent", "tasks", "spectra"},
+    "embedding": {"records", "config"},
+    "prediction": {"embedding", "records", "config"},
+    "integrations": {"prediction", "spectra"},
+    "explorer": {"records", "config"},
+    "plot": {"explorer"},
+    "testing": {"recurrent", "tasks"},
+}
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write imports out in full"
+            yield node.module or ""
+
+
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if room(p) not in ("__init__", "cli"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_imports_only_the_rooms_it_may(path):
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("aelle.")}
+    assert "aelle" not in imports(path), "nothing inside imports from the package root"
+    assert used - {room(path)} <= ALLOWED[room(path)]
+
+
+def test_the_explorer_never_imports_torch():
+    for path in (PACKAGE / "explorer").rglob("*.py"):
+        assert not any(name.split(".")[0] == "torch" for name in imports(path)), path
+
+
+def test_lyapunov_knows_no_modules_and_no_files():
+    for path in (PACKAGE / "lyapunov").rglob("*.py"):
+        assert "nn.Module" not in path.read_text(), path
+        assert "pathlib" not in set(imports(path)), path
+
+
+def test_importing_aelle_imports_nothing_heavy():
+    heavy = "{'torch', 'numpy', 'pandas', 'sklearn', 'umap', 'plotly', 'dash'}"
+    for module in ("aelle", "aelle.cli"):
+        code = f"import sys, {module}; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert found.returncode == 0, f"importing {module} imports {found.stderr}"
+
+
+def test_every_public_name_is_found():
+    import aelle
+
+    for name in aelle.__all__:
+        assert getattr(aelle, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = aelle.nothing

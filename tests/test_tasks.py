@@ -1,0 +1,93 @@
+"""Tasks: fixed splits, what the labels are, driving sequences, and wrong options."""
+
+import pytest
+import torch
+
+from aelle.tasks.registry import TASKS, make_task, register
+from aelle.tasks.task import TaskError
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_equal_options_give_equal_data_and_disjoint_splits(name):
+    first, second = make_task(name, {}), make_task(name, {})
+    for split in ("train", "validation", "test"):
+        assert torch.equal(getattr(first, split).inputs, getattr(second, split).inputs)
+        assert torch.equal(getattr(first, split).targets, getattr(second, split).targets)
+    assert first.encode(first.train.inputs[:3]).shape[2] == first.input_size
+
+
+@pytest.mark.parametrize("order, shape", [("rows", (8, 8)), ("pixels", (64, 1))])
+def test_digits_are_the_images_of_scikit_learn(order, shape):
+    from sklearn.datasets import load_digits
+
+    task = make_task("digits", {"order": order})
+    assert [len(s) for s in (task.train, task.validation, task.test)] == [1258, 270, 269]
+    images = torch.cat([task.train.inputs, task.validation.inputs, task.test.inputs]).flatten(1)
+    expected = torch.tensor(load_digits().data / 16.0, dtype=torch.float32)
+    assert task.train.inputs.shape[1:] == shape
+    # The splits partition the data: the same rows in another order.
+    assert torch.equal(images.unique(dim=0), expected.unique(dim=0))
+
+
+def test_latch_asks_for_the_first_symbol():
+    task = make_task("latch", {"symbols": 5, "delay": 9, "train": 50, "validation": 20})
+    encoded = task.encode(task.train.inputs)
+    assert encoded.shape == (50, 10, 5)
+    assert torch.equal(encoded[:, 0].argmax(-1), task.train.targets)
+    assert torch.equal(encoded.sum(-1), torch.ones(50, 10))
+
+
+def test_loss_and_metric_of_a_perfect_and_a_blind_answer():
+    task = make_task("latch", {})
+    targets = torch.tensor([1, 3, 3])
+    perfect = 50.0 * torch.nn.functional.one_hot(targets, 8).float().unsqueeze(1)
+    assert task.metric(perfect, targets) == 1.0
+    assert task.loss(perfect, targets).item() < 1e-6
+    blind = torch.zeros(3, 1, 8)
+    assert task.loss(blind, targets).item() == pytest.approx(torch.log(torch.tensor(8.0)).item())
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_driving_sequences_come_from_validation_data_or_match_its_moments(name):
+    task = make_task(name, {})
+
+    def draw(kind, seed=3):
+        return task.driving_sequences(6, 200, kind, torch.Generator().manual_seed(seed))
+
+    driving = draw("validation")
+    assert driving.shape == (6, 200, task.input_size)
+    assert torch.equal(driving, draw("validation"))
+    assert not torch.equal(driving, draw("validation", seed=4))
+    length = task.validation.inputs.shape[1]
+    known = task.encode(task.validation.inputs).flatten(1)
+    pieces = driving[:, : 200 // length * length].reshape(-1, length * task.input_size)
+    assert torch.cdist(pieces, known).min(dim=1).values.max() < 1e-3
+    noise = draw("noise")
+    torch.testing.assert_close(noise.mean((0, 1)), driving.mean((0, 1)), atol=0.1, rtol=0)
+    torch.testing.assert_close(noise.std((0, 1)), driving.std((0, 1)), atol=0.1, rtol=0)
+    with pytest.raises(TaskError, match="unknown kind of driving sequences 'music'"):
+        draw("music")
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("digitz", {}, "unknown task 'digitz'; did you mean 'digits'"),
+        ("digits", {"ordr": "rows"}, "task 'digits' has no option 'ordr'; did you mean 'order'"),
+        ("digits", {"order": "columns"}, "order must be one of rows, pixels, got 'columns'"),
+        ("latch", {"delay": 0}, "delay, train and validation at least 1"),
+        ("no_module:Task", {}, "cannot be imported"),
+        ("aelle.config:Experiment", {}, "not a subclass"),
+    ],
+)
+def test_wrong_names_and_options(name, options, message):
+    with pytest.raises(TaskError, match=message):
+        make_task(name, options)
+
+
+def test_a_task_of_ones_own():
+    kind = TASKS["latch"]
+    assert register(kind) is kind
+    assert make_task("aelle.tasks.latch:Latch", {}).name == "latch"
+    with pytest.raises(TaskError, match="already registered"):
+        register(type("Other", (kind,), {"name": "latch"}))
