@@ -78,7 +78,10 @@ class Cell(nn.Module, ABC):
     def _create_parameters(self, dtype: torch.dtype | None, device: torch.device | str | None) -> None:
         """Create torch's own layout: weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,)."""
         rows = self.gates * self.hidden_size
-        shapes = {"weight_ih": (rows, self.input_size), "weight_hh": (rows, self.hidden_size)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows, self.input_size),
+            "weight_hh": (rows, self.hidden_size),
+        }
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         for name, shape in shapes.items():

@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from aelle.recurrent.cell import Cell, log_abs_det_of, log_sigmoid_slope, sigmoid_slope, tanh_slope
+from aelle.recurrent.cell import (
+    Cell,
+    TangentTerms,
+    log_abs_det_of,
+    log_sigmoid_slope,
+    sigmoid_slope,
+    tanh_slope,
+)
 
 
 class LSTM(Cell):
@@ -28,22 +35,36 @@ class LSTM(Cell):
 
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
         """Blocks [[∂h'/∂h, ∂h'/∂c], [∂c'/∂h, ∂c'/∂c]]; ∂c'/∂c = diag(f)."""
+        by_gate, output, f, shear = self._gains(x, state)
+        w_i, w_f, w_g, w_o = self._recurrent_blocks()
+        gated = [gain.unsqueeze(-1) * w for gain, w in zip(by_gate, (w_i, w_f, w_g), strict=True)]
+        c_by_h = gated[0] + gated[1] + gated[2]
+        h_by_h = output.unsqueeze(-1) * w_o + shear.unsqueeze(-1) * c_by_h
+        top = torch.cat([h_by_h, torch.diag_embed(shear * f)], dim=-1)
+        return torch.cat([top, torch.cat([c_by_h, torch.diag_embed(f)], dim=-1)], dim=-2)
+
+    def tangent_terms(self, x: Tensor, state: Tensor, hidden_only: bool = False) -> TangentTerms:
+        """With e = dh - s∘dc, s = o tanh' c': e' = tanh(c') o' W_o dh, dc' = (i, f, g terms) dh + f∘dc.
+
+        Hidden only: ∂h'/∂h = tanh(c') o' W_o + s (i, f, g terms), four gates.
+        """
+        by_gate, output, f, shear = self._gains(x, state)
+        weights = self._gate_weights()
+        if hidden_only:
+            gains = torch.stack([*(shear * gain for gain in by_gate), output], dim=-2)
+            return TangentTerms((weights,), (gains,))
+        groups = weights[..., 3:, :, :], weights[..., :3, :, :]
+        return TangentTerms(groups, (output.unsqueeze(-2), torch.stack(by_gate, dim=-2)), f, shear)
+
+    def _gains(self, x: Tensor, state: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor]:
+        """Factors of W_i, W_f, W_g in ∂c'/∂h; of W_o in ∂h'/∂h; f; and s = ∂h'/∂c' = o tanh'(c')."""
         h, c = self.split(state)
         a_i, a_f, a_g, a_o = self._gates(x, h)
-        i, f, g, o = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)
+        i, f, g = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g)
         new_c = f * c + i * g
-        w_i, w_f, w_g, w_o = self._recurrent_blocks()
-        c_by_h = (
-            (g * sigmoid_slope(a_i)).unsqueeze(-1) * w_i
-            + (c * sigmoid_slope(a_f)).unsqueeze(-1) * w_f
-            + (i * tanh_slope(a_g)).unsqueeze(-1) * w_g
-        )
-        h_by_new_c = o * tanh_slope(new_c)
-        h_by_h = (torch.tanh(new_c) * sigmoid_slope(a_o)).unsqueeze(-1) * w_o + h_by_new_c.unsqueeze(
-            -1
-        ) * c_by_h
-        top = torch.cat([h_by_h, torch.diag_embed(h_by_new_c * f)], dim=-1)
-        return torch.cat([top, torch.cat([c_by_h, torch.diag_embed(f)], dim=-1)], dim=-2)
+        by_gate = g * sigmoid_slope(a_i), c * sigmoid_slope(a_f), i * tanh_slope(a_g)
+        output = torch.tanh(new_c) * sigmoid_slope(a_o)
+        return by_gate, output, f, torch.sigmoid(a_o) * tanh_slope(new_c)
 
     def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor:
         """ln|det U_o| + Σ ln|tanh c'| + Σ ln o(1-o) + Σ ln f: eliminate c' from the h' rows."""
@@ -55,6 +76,19 @@ class LSTM(Cell):
         )
         output_matrix = self.weight_hh.chunk(4, dim=-2)[3]
         return log_abs_det_of(output_matrix) + per_unit.sum(-1)
+
+    def trajectory(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """All states: h from torch's fused kernel, then c from the gates, which h determines."""
+        if self.population:
+            return super().trajectory(inputs, state)
+        h, c = self.split(state)
+        hidden = torch.cat([h.unsqueeze(-2), self.scan(inputs, state)[0]], dim=-2)
+        a_i, a_f, a_g, _ = self._gates(inputs, hidden[..., :-1, :])
+        forget, gain = torch.sigmoid(a_f), torch.sigmoid(a_i) * torch.tanh(a_g)
+        cells = [c]
+        for f, added in zip(forget.unbind(-2), gain.unbind(-2), strict=True):
+            cells.append(torch.addcmul(added, f, cells[-1]))
+        return torch.cat([hidden, torch.stack(cells, dim=-2)], dim=-1)
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and last state, from torch's fused kernel where there is one network."""

@@ -1,0 +1,229 @@
+"""Tangent maps: what the loop needs to know of a driven map, and the ways of linearising one.
+
+A `TangentMap` runs the trajectory and linearises it chunk by chunk; a `Linearisation` pushes frames through
+the Jacobians of one chunk. Rows, the leading dimension of everything here, are driving sequences (times
+networks, in a population). Frames are stored as rows: (rows, k, n).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Linearisation(Protocol):
+    """The Jacobians of `steps` successive steps along a trajectory.
+
+    Frames inside a chunk may live in other coordinates than the state's (`to_state` converts); `chart` is
+    what the next chunk needs to go on in the same coordinates.
+    """
+
+    steps: int
+    chart: Tensor | None
+
+    def push(self, step: int, frame: Tensor) -> Tensor:
+        """J_step applied to each row of the frame (rows, k, n)."""
+
+    def to_state(self, step: int, frame: Tensor) -> Tensor:
+        """Frame after `step` steps, in the coordinates of the state."""
+
+    def jacobian(self, step: int) -> Tensor:
+        """J_step itself up to a factor of determinant ±1, (rows, n, n): what an audit takes the determinant of."""
+
+
+class TangentMap(Protocol):
+    """A driven map s_{t+1} = f(s_t, x_t) with its linearisation.
+
+    Attributes:
+        size: dimension n of the tangent space.
+    """
+
+    size: int
+
+    def trajectory(self, inputs: Tensor | None, state: Tensor, steps: int) -> Tensor:
+        """States (rows, steps + 1, state size); the first is `state`."""
+
+    def output(self, states: Tensor) -> Tensor:
+        """What a layer above takes as input."""
+
+    def log_abs_det(self, inputs: Tensor | None, states: Tensor) -> Tensor | None:
+        """Closed form of ln|det J| at each step, (rows, steps), or None where there is none."""
+
+    def chunk_steps(self, rows: int, k: int) -> int:
+        """How many steps to linearise at a time, so that their Jacobians stay in the cache."""
+
+    def linearise(self, inputs: Tensor | None, states: Tensor, k: int, chart: Tensor | None) -> Linearisation:
+        """Linearise the steps from states[:, :-1] under inputs (rows, steps, input size)."""
+
+
+class DenseJacobians:
+    """Explicit Jacobians (rows, steps, n, n)."""
+
+    def __init__(self, jacobians: Tensor) -> None:
+        self._jacobians = jacobians
+        self.steps = jacobians.shape[1]
+        self.chart: Tensor | None = None
+
+    def push(self, step: int, frame: Tensor) -> Tensor:
+        """Frame times J transposed."""
+        return torch.bmm(frame, self._jacobians[:, step].mT)
+
+    def to_state(self, step: int, frame: Tensor) -> Tensor:
+        """Frames already are in the coordinates of the state."""
+        return frame
+
+    def jacobian(self, step: int) -> Tensor:
+        """J_step."""
+        return self._jacobians[:, step]
+
+
+class GateProducts:
+    """Σ_g diag(gain_g) W_g applied through the weights, without forming the sum.
+
+    For k well under n, or one gate: one matrix product serves every sequence of a network.
+
+    Args:
+        weights: (networks, G, m, n).
+        gains: (rows, steps, G, m); rows = networks × sequences.
+    """
+
+    def __init__(self, weights: Tensor, gains: Tensor) -> None:
+        self._stacked = weights.flatten(1, 2)
+        self._weights, self._gains = weights, gains
+
+    def product(self, step: int, frame: Tensor) -> Tensor:
+        """Σ_g gain_g ∘ (W_g v) for each row v of the frame."""
+        return scaled_sum(weight_products(self._stacked, frame, self._gains.shape[2]), self._gains[:, step])
+
+    def matrix(self, step: int) -> Tensor:
+        """Explicit sum, (rows, m, n)."""
+        return scaled_matrices(self._weights, self._gains[:, step : step + 1])[:, 0]
+
+
+class GateMatrices:
+    """The same sum formed explicitly, for k comparable to n."""
+
+    def __init__(self, matrices: Tensor) -> None:
+        self._matrices = matrices
+
+    def product(self, step: int, frame: Tensor) -> Tensor:
+        """M v for each row v of the frame."""
+        return torch.bmm(frame, self._matrices[:, step].mT)
+
+    def matrix(self, step: int) -> Tensor:
+        """M, (rows, m, n)."""
+        return self._matrices[:, step]
+
+
+class GatedLinearisation:
+    """J = M + diag(d), M either explicit or applied through the weights.
+
+    Args:
+        dense: M.
+        diagonal: d, (rows, steps, n), or None.
+    """
+
+    def __init__(self, dense: GateProducts | GateMatrices, diagonal: Tensor | None, steps: int) -> None:
+        self._dense, self._diagonal, self.steps = dense, diagonal, steps
+        self.chart: Tensor | None = None
+
+    def push(self, step: int, frame: Tensor) -> Tensor:
+        """M v + d ∘ v for each row v."""
+        pushed = self._dense.product(step, frame)
+        if self._diagonal is not None:
+            pushed.addcmul_(self._diagonal[:, step].unsqueeze(1), frame)
+        return pushed
+
+    def to_state(self, step: int, frame: Tensor) -> Tensor:
+        """Frames already are in the coordinates of the state."""
+        return frame
+
+    def jacobian(self, step: int) -> Tensor:
+        """M + diag(d)."""
+        matrix = self._dense.matrix(step)
+        return matrix if self._diagonal is None else matrix + torch.diag_embed(self._diagonal[:, step])
+
+
+class ShearedLinearisation:
+    """A two-part state (a, b) in the coordinates (e, b), e = da - s ∘ db, of an LSTM-like map.
+
+    With u = e + s ∘ db (which is da), the map is e' = M_e u, db' = M_b u + d ∘ db: half the dense work of
+    the full Jacobian, and none of the cancellation between h and c.
+
+    Args:
+        dense: M_e on top of M_b, (2H, H).
+        diagonal: d, (rows, steps, H).
+        shear: s before each step and after the last, (rows, steps + 1, H).
+    """
+
+    def __init__(self, dense: GateProducts | GateMatrices, diagonal: Tensor, shear: Tensor) -> None:
+        self._dense, self._diagonal, self._shear = dense, diagonal, shear
+        self.steps, self._half = diagonal.shape[1:]
+        self.chart: Tensor | None = shear[:, -1]
+
+    def _first_part(self, step: int, frame: Tensor) -> Tensor:
+        e, b = frame[..., : self._half], frame[..., self._half :]
+        return torch.addcmul(e, self._shear[:, step].unsqueeze(1), b)
+
+    def push(self, step: int, frame: Tensor) -> Tensor:
+        """Map (e, b) to (M_e u, M_b u + d ∘ b)."""
+        pushed = self._dense.product(step, self._first_part(step, frame))
+        pushed[..., self._half :].addcmul_(self._diagonal[:, step].unsqueeze(1), frame[..., self._half :])
+        return pushed
+
+    def to_state(self, step: int, frame: Tensor) -> Tensor:
+        """(e, b) → (a, b)."""
+        return torch.cat([self._first_part(step, frame), frame[..., self._half :]], dim=-1)
+
+    def jacobian(self, step: int) -> Tensor:
+        """The map on (e, b) before to (e, b) after: the shears have determinant 1."""
+        by_u = self._dense.matrix(step)
+        by_b = by_u * self._shear[:, step].unsqueeze(1)
+        by_b[:, self._half :].diagonal(dim1=-2, dim2=-1).add_(self._diagonal[:, step])
+        return torch.cat([by_u, by_b], dim=-1)
+
+
+def weight_products(weights: Tensor, frame: Tensor, gates: int) -> Tensor:
+    """W_g v for each gate and row v: weights (networks, G·m, n), frame (rows, k, n) → (rows, k, G, m)."""
+    rows, k, n = frame.shape
+    networks = weights.shape[0]
+    if networks == 1:
+        products = frame.reshape(rows * k, n) @ weights[0].mT
+    else:
+        products = torch.bmm(frame.reshape(networks, -1, n), weights.mT)
+    return products.view(rows, k, gates, -1)
+
+
+def scaled_sum(products: Tensor, gains: Tensor) -> Tensor:
+    """Σ_g gain_g ∘ product_g: products (rows, k, G, m), gains (rows, G, m) → (rows, k, m)."""
+    pushed = products[:, :, 0] * gains[:, None, 0]
+    for gate in range(1, products.shape[2]):
+        pushed.addcmul_(products[:, :, gate], gains[:, None, gate])
+    return pushed
+
+
+def scaled_matrices(weights: Tensor, gains: Tensor, diagonal: Tensor | None = None) -> Tensor:
+    """Σ_g diag(gain_g) W_g + diag(d), built by output rows: one product of (H; rows·steps, G) with (H; G, n).
+
+    Args:
+        weights: (networks, G, m, n); gains: (rows, steps, G, m); diagonal: (rows, steps, m) or None.
+
+    Returns:
+        matrices (rows, steps, m, n); the layout in memory is m, rows, steps, n where there is one network.
+    """
+    rows, steps, gates, m = gains.shape
+    networks, n = weights.shape[0], weights.shape[-1]
+    if networks == 1:
+        built = torch.bmm(
+            gains.permute(3, 0, 1, 2).reshape(m, rows * steps, gates), weights[0].transpose(0, 1)
+        )
+        matrices = built.view(m, rows, steps, n).permute(1, 2, 0, 3)
+    else:
+        grouped = gains.reshape(networks, -1, gates, m).permute(0, 3, 1, 2).reshape(networks * m, -1, gates)
+        built = torch.bmm(grouped, weights.transpose(1, 2).reshape(networks * m, gates, n))
+        matrices = built.view(networks, m, -1, n).transpose(1, 2).reshape(rows, steps, m, n)
+    if diagonal is not None:
+        matrices.diagonal(dim1=-2, dim2=-1).add_(diagonal)
+    return matrices
