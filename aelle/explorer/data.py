@@ -1,0 +1,194 @@
+"""Everything the page and the figures show, read from an experiment's folder.
+
+Networks have a stable number: those already known keep theirs when a running collection adds more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from aelle.explorer.errors import ExplorerError
+from aelle.explorer.ragged import Ragged
+from aelle.records import SCHEMA, ExperimentFolder, RecordsError, read_records
+
+LATENT = re.compile(r"latent_(\d+)$")
+_SCALARS = [field.name for field in SCHEMA if not pa.types.is_nested(field.type)]
+
+
+@dataclass(frozen=True)
+class ExplorerData:
+    """Records, latents and predictions of one experiment; `network` is a network's number in every table."""
+
+    folder: ExperimentFolder
+    networks: pd.DataFrame  # one row a network, in the order of numbers: identity, hyperparameters, outcome
+    records: pd.DataFrame  # one row a network and epoch: scalars, and summaries of the spectrum
+    spectra: Ragged  # the spectrum of each row of `records`
+    points: pd.DataFrame  # one row a latent: latent_0.., plus the columns of `records`; empty without latents
+    predictions: pd.DataFrame  # method, epoch, network, actual, predicted, lower, upper
+    report: dict[str, Any]
+    unreadable: tuple[str, ...] = field(default=())  # what could not be shown, in words
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return str(self.networks["experiment"].iloc[0]) if len(self.networks) else self.folder.root.name
+
+    @property
+    def metric_name(self) -> str:
+        """The name of the validation metric, such as accuracy."""
+        return str(self.networks["metric_name"].iloc[0]) if len(self.networks) else "metric"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of the metric is better."""
+        return bool(self.networks["higher_is_better"].iloc[0]) if len(self.networks) else True
+
+    @property
+    def latent_columns(self) -> list[str]:
+        """The columns of `points` that span the latent space, in order."""
+        return latent_columns(self.points)
+
+    @property
+    def point_epochs(self) -> list[int]:
+        """The epochs at which there are latents."""
+        return sorted(int(epoch) for epoch in self.points["epoch"].unique()) if len(self.points) else []
+
+    @property
+    def spectrum_epochs(self) -> list[int]:
+        """The epochs at which there are spectra."""
+        return sorted(int(epoch) for epoch in self.records["epoch"][self.spectra.lengths > 0].unique())
+
+    def rows_of(self, network: int) -> NDArray[np.int64]:
+        """The rows of `records` that belong to a network, in order of epoch."""
+        return np.flatnonzero(self.records["network"].to_numpy() == network)
+
+    def numbers_of(self, ids: Sequence[str]) -> list[int]:
+        """The numbers of the networks with these ids; unknown ids are passed over."""
+        known = pd.Series(self.networks.index, index=self.networks["network_id"])
+        return [int(known[name]) for name in ids if name in known.index]
+
+
+def latent_columns(points: pd.DataFrame) -> list[str]:
+    """Names of the columns latent_0, latent_1, ... in numeric order."""
+    found = [(int(match[1]), str(name)) for name in points.columns if (match := LATENT.match(str(name)))]
+    return [name for _, name in sorted(found)]
+
+
+def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
+    """Read an experiment's folder; latents, predictions and report may be missing.
+
+    `known` are ids of networks in the order of numbers they already have.
+
+    Raises:
+        ExplorerError: for a folder without records, or files that cannot be read.
+    """
+    try:
+        records = read_records(folder, [*_SCALARS, "spectrum"])
+    except RecordsError as error:
+        raise ExplorerError(str(error)) from error
+    spectra = Ragged.from_lists(records.pop("spectrum"))
+    _summarise_spectra(records, spectra)
+    ids = pd.Index(known).append(pd.Index(sorted(set(records["network_id"]) - set(known))))
+    records.insert(0, "network", ids.get_indexer(pd.Index(records["network_id"])))
+    networks = _networks(records).reindex(range(len(ids)))
+    networks["network_id"] = ids
+    notes: list[str] = []
+    points = _points(folder, records, networks, notes)
+    predictions = _predictions(folder, ids, notes)
+    return ExplorerData(
+        folder, networks, records, spectra, points, predictions, _report(folder, notes), tuple(notes)
+    )
+
+
+def _summarise_spectra(records: pd.DataFrame, spectra: Ragged) -> None:
+    """Add the largest and the mean exponent and the number above zero (finite exponents only)."""
+    counted = Ragged(np.isfinite(spectra.values).astype(np.float32), spectra.offsets)
+    positive = Ragged((spectra.values > 0).astype(np.float32), spectra.offsets)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        records["lambda_max"] = spectra.reduce_finite(np.maximum, -np.inf)
+        records["lambda_mean"] = spectra.reduce_finite(np.add, 0) / counted.reduce_finite(np.add, 0)
+    records["positive_exponents"] = positive.reduce_finite(np.add, 0)
+
+
+def _networks(records: pd.DataFrame) -> pd.DataFrame:
+    """One row a network: what never changes, and how it ended."""
+    changing = ("epoch", "train_loss", "val_loss", "val_metric", "status", "trusted_count", "certificate")
+    groups = records.groupby("network")
+    fixed = [name for name in _SCALARS if name not in changing and not name.endswith("_seconds")]
+    networks = groups[fixed].first()
+    networks["outcome"] = groups["status"].last()
+    networks["last_epoch"] = groups["epoch"].last()
+    networks["final_metric"] = groups["val_metric"].last()  # last non-missing value
+    better = networks["higher_is_better"].astype("boolean").fillna(True).astype(bool)
+    best, least = groups["val_metric"].max(), groups["val_metric"].min()
+    networks["best_metric"] = best.where(better, least)
+    return networks
+
+
+def _points(
+    folder: ExperimentFolder, records: pd.DataFrame, networks: pd.DataFrame, notes: list[str]
+) -> pd.DataFrame:
+    """Latents joined with what is known of their network at that epoch."""
+    latents = _optional_parquet(folder.latents, ["network_id", "epoch"], notes)
+    if latents is None or not latent_columns(latents):
+        return pd.DataFrame({"network": [], "epoch": []}, dtype=np.int64)
+    # A latents file of other records would silently join to nothing; what is on both sides is kept.
+    own = [name for name in latents.columns if name in ("network_id", "epoch") or name not in records.columns]
+    points = latents[own].merge(records, on=["network_id", "epoch"], how="inner")
+    if len(points) < len(latents):
+        notes.append(f"{len(latents) - len(points)} latents belong to no record; run `aelle train` again")
+    outcome = networks[["outcome", "final_metric", "best_metric"]]
+    points = points.join(outcome, on="network")
+    finite = np.isfinite(points[latent_columns(points)].to_numpy(np.float64)).all(axis=1)
+    return points[finite].sort_values(["network", "epoch"], ignore_index=True)
+
+
+def _predictions(folder: ExperimentFolder, ids: pd.Index, notes: list[str]) -> pd.DataFrame:
+    needed = ["method", "epoch", "network_id", "actual", "predicted"]
+    predictions = _optional_parquet(folder.predictions, needed, notes)
+    if predictions is None:
+        return pd.DataFrame(columns=[*needed, "network", "lower", "upper"])
+    for name in ("lower", "upper"):
+        if name not in predictions:
+            predictions[name] = np.nan
+    predictions["network"] = ids.get_indexer(pd.Index(predictions["network_id"]))
+    return predictions[predictions["network"] >= 0].reset_index(drop=True)
+
+
+def _report(folder: ExperimentFolder, notes: list[str]) -> dict[str, Any]:
+    if not folder.report.is_file():
+        return {}
+    try:
+        report = json.loads(folder.report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        notes.append(f"{folder.report.name} cannot be read; run `aelle predict` again")
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _optional_parquet(path: Path, needed: list[str], notes: list[str]) -> pd.DataFrame | None:
+    """Read a Parquet file that may be missing; note in words where it is damaged."""
+    if not path.is_file():
+        return None
+    stage = "train" if path.stem == "latents" else "predict"
+    try:
+        frame = pq.read_table(path, partitioning=None).to_pandas()
+    except (pa.ArrowInvalid, OSError):
+        notes.append(f"{path.name} cannot be read; run `aelle {stage}` again")
+        return None
+    missing = [name for name in needed if name not in frame.columns]
+    if missing:
+        notes.append(f"{path.name} lacks the columns {', '.join(missing)}; run `aelle {stage}` again")
+        return None
+    return frame

@@ -1,0 +1,30 @@
+"""Figures: for each picture plain data (`..._info`), then a thin plotly figure that draws it."""
+
+from aelle.explorer.figures.latent_map import add_trails, latent_map, latent_map_info, trails_info
+from aelle.explorer.figures.learning_curves import (
+    curve_bands,
+    curve_bands_info,
+    learning_curves,
+    learning_curves_info,
+)
+from aelle.explorer.figures.spectra import (
+    spectra_over_epochs,
+    spectra_over_epochs_info,
+    spectrum_bands,
+    spectrum_bands_info,
+)
+
+__all__ = [
+    "add_trails",
+    "curve_bands",
+    "curve_bands_info",
+    "latent_map",
+    "latent_map_info",
+    "learning_curves",
+    "learning_curves_info",
+    "spectra_over_epochs",
+    "spectra_over_epochs_info",
+    "spectrum_bands",
+    "spectrum_bands_info",
+    "trails_info",
+]

@@ -1,0 +1,131 @@
+"""Learning curves: of one network, and of groups of networks as median and band."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.figures.spectra import add_band
+from aelle.explorer.groups import Group
+from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout
+from aelle.explorer.theme import title as title_of
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What training recorded of one network; NaN where nothing was."""
+
+    metric_name: str
+    epochs: NDArray[np.int64]
+    metric: NDArray[np.float64]
+    train_loss: NDArray[np.float64]
+    val_loss: NDArray[np.float64]
+    outcome: str
+    spectrum_epochs: NDArray[np.int64]
+
+
+def learning_curves_info(data: ExplorerData, network: int) -> Curves:
+    """The metric and losses of one network over epochs, and when its spectrum was taken."""
+    rows = data.rows_of(network)
+    records = data.records.iloc[rows]
+    return Curves(
+        data.metric_name,
+        records["epoch"].to_numpy(np.int64),
+        records["val_metric"].to_numpy(np.float64),
+        records["train_loss"].to_numpy(np.float64),
+        records["val_loss"].to_numpy(np.float64),
+        str(data.networks["outcome"][network]),
+        records["epoch"].to_numpy(np.int64)[data.spectra.lengths[rows] > 0],
+    )
+
+
+def learning_curves(curves: Curves, theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
+    """Draw the metric (left) and the losses (right) of one network; triangles mark where spectra were taken."""
+    figure = _panels(theme, title, curves.metric_name)
+    figure.add_scatter(
+        x=curves.epochs, y=curves.metric, mode="lines+markers", row=1, col=1, name="validation",
+        line={"color": theme.group_a, "width": 2.5}, marker={"size": 5}, showlegend=False,
+        hovertemplate="epoch %{x}: %{y:.4f}<extra></extra>",
+    )  # fmt: skip
+    taken = np.isin(curves.epochs, curves.spectrum_epochs)
+    figure.add_scatter(
+        x=curves.epochs[taken], y=curves.metric[taken], mode="markers", row=1, col=1, name="spectrum taken",
+        marker={"symbol": "triangle-up", "size": 11, "color": theme.group_b}, hoverinfo="skip",
+    )  # fmt: skip
+    for name, losses, dash in (
+        ("training", curves.train_loss, "dot"),
+        ("validation", curves.val_loss, "solid"),
+    ):
+        figure.add_scatter(
+            x=curves.epochs, y=losses, mode="lines", row=1, col=2, name=f"{name} loss",
+            line={"color": theme.group_a, "width": 2.5, "dash": dash},
+            hovertemplate="epoch %{x}: %{y:.4f}<extra></extra>",
+        )  # fmt: skip
+    return figure
+
+
+@dataclass(frozen=True)
+class CurveBand:
+    """One quantity of a group over epochs: median, and the inner 80 % of networks."""
+
+    name: str
+    colour: str
+    count: int
+    quantity: str
+    epochs: NDArray[np.int64]
+    median: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def curve_bands_info(data: ExplorerData, groups: Sequence[Group]) -> list[CurveBand]:
+    """Median and band over epochs of each group's metric and validation loss."""
+    numbers = data.records["network"].to_numpy()
+    bands = []
+    for group in groups:
+        records = data.records[np.isin(numbers, group.networks)]
+        for quantity in ("val_metric", "val_loss"):
+            spread = records.groupby("epoch")[quantity].quantile(np.array([0.1, 0.5, 0.9])).unstack().dropna()
+            low, median, high = (
+                spread[level].to_numpy() if len(spread) else np.empty(0) for level in (0.1, 0.5, 0.9)
+            )
+            epochs = spread.index.to_numpy(np.int64)
+            bands.append(
+                CurveBand(group.name, group.colour, len(group.networks), quantity, epochs, median, low, high)
+            )
+    return bands
+
+
+def curve_bands(
+    bands: Sequence[CurveBand], metric_name: str = "metric", theme: Theme = LIGHT, *, title: str = ""
+) -> go.Figure:
+    """Draw the median learning curve of each group with its band: the metric left, the loss right."""
+    figure = _panels(theme, title, metric_name)
+    for band in bands:
+        label = f"{as_text(band.name)} ({band.count})"
+        place = 1 if band.quantity == "val_metric" else 2
+        x = band.epochs.astype(np.float64)
+        add_band(figure, x, band.median, band.low, band.high, label, band.colour, row=1, col=place)
+        figure.data[-1].showlegend = place == 1
+    return figure
+
+
+def _panels(theme: Theme, title: str, metric_name: str) -> go.Figure:
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.14)
+    figure.update_layout(
+        base_layout(
+            theme, title=title_of(theme, title),
+            xaxis=figure.layout.xaxis.to_plotly_json() | axis(theme, "epoch"),
+            xaxis2=figure.layout.xaxis2.to_plotly_json() | axis(theme, "epoch"),
+            yaxis=figure.layout.yaxis.to_plotly_json() | axis(theme, as_text(f"validation {metric_name}")),
+            yaxis2=figure.layout.yaxis2.to_plotly_json() | axis(theme, "loss"),
+        )
+    )  # fmt: skip
+    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": 1, "yanchor": "top"})
+    return figure

@@ -1,0 +1,81 @@
+"""The data behind a running page: loaded once, read again when the files change."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from aelle.explorer.data import ExplorerData, load
+from aelle.explorer.errors import ExplorerError
+from aelle.explorer.projection import Projection, pca
+from aelle.records import ExperimentFolder
+
+
+class Source:
+    """One experiment's folder as the page sees it; safe to use from several server threads."""
+
+    def __init__(self, folder: ExperimentFolder) -> None:
+        self.folder = folder
+        self.version = 0  # rises whenever the data was read again
+        self.problem = ""  # why there is no data, in words
+        self._data: ExplorerData | None = None
+        self._projections: dict[str, Projection] = {}
+        self._stamp: object = None
+        self._lock = threading.RLock()
+        self.refresh()
+
+    @property
+    def data(self) -> ExplorerData | None:
+        """The data as last read; None where the folder holds nothing that can be shown (see `problem`)."""
+        with self._lock:
+            return self._data
+
+    def refresh(self) -> bool:
+        """Read the folder again where a file was added, removed or rewritten; say whether it was read."""
+        with self._lock:
+            stamp = _stamp(self.folder)
+            if stamp == self._stamp:
+                return False
+            known = [] if self._data is None else self._data.networks["network_id"].tolist()
+            try:
+                self._data, self.problem = load(self.folder, known), ""
+            except ExplorerError as error:
+                # A file may vanish while a cohort is being merged; what is on the screen stays there.
+                self.problem = str(error)
+                if self._data is not None:
+                    return False
+            self._stamp, self._projections = stamp, {}
+            self.version += 1
+            return True
+
+    def projection(self, method: str = "pca") -> Projection:
+        """Coordinates of the points, computed once for each state of the files."""
+        with self._lock:
+            if self._data is None or self._data.points.empty:
+                raise ExplorerError(
+                    f"{self.folder.root}: has no latents yet; run `aelle train {self.folder.root}`"
+                )
+            if method not in self._projections:
+                self._projections[method] = pca(self._data.points[self._data.latent_columns].to_numpy())
+            return self._projections[method]
+
+
+def _stamp(folder: ExperimentFolder) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of every file that is shown."""
+    files = [
+        folder.experiment_file,
+        folder.latents,
+        folder.predictions,
+        folder.report,
+        folder.autoencoder / "model.json",
+    ]
+    files += folder.records.rglob("*.parquet")
+    return tuple(sorted(entry for file in files if (entry := _entry(file)) is not None))
+
+
+def _entry(file: Path) -> tuple[str, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return (str(file), status.st_mtime_ns, status.st_size)

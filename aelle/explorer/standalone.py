@@ -1,0 +1,144 @@
+"""The latent map as one HTML file that opens offline: plotly, data and style are all inside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from plotly.offline import get_plotlyjs
+
+from aelle.explorer.columns import Column, colour_columns, kind_codes, quantity
+from aelle.explorer.data import ExplorerData, load
+from aelle.explorer.errors import ExplorerError
+from aelle.explorer.figures import learning_curves, learning_curves_info
+from aelle.explorer.figures.latent_map import MANY, kind_colours, latent_map, latent_map_info, quantity_axis
+from aelle.explorer.figures.spectra import epoch_colours, spectrum_layout
+from aelle.explorer.projection import Projection, pca
+from aelle.explorer.summary import about_network, experiment_facts
+from aelle.explorer.theme import THEMES, Theme
+from aelle.records import ExperimentFolder, write_bytes
+
+
+def write_html(folder: ExperimentFolder, path: Path) -> None:
+    """Write the explorer of an experiment as one file that needs no network and no server.
+
+    It holds the latent map by PCA, coloured by any column, with a slider over epochs; a click on a network
+    shows its spectra and its learning curve.
+
+    Raises:
+        ExplorerError: where there are no records, or no latents yet.
+        RecordsError: where the file cannot be written.
+    """
+    data = load(folder)
+    if data.points.empty:
+        reason = data.unreadable[0] if data.unreadable else f"{folder.root}: has no latents yet"
+        raise ExplorerError(f"{reason}; run `aelle train {folder.root}` first")
+    write_bytes(Path(path), page(data).encode())
+
+
+def page(data: ExplorerData) -> str:
+    """The text of the standalone page."""
+    parts = files("aelle.explorer")
+    content = json.dumps(page_data(data), allow_nan=False, separators=(",", ":"))
+    return Template((parts / "page" / "standalone.html").read_text("utf-8")).substitute(
+        title=html.escape(f"aelle: {data.name}"),
+        css=(parts / "assets" / "explorer.css").read_text("utf-8"),
+        plotly=get_plotlyjs(),
+        # Inside a script element only these characters could end it or open a comment.
+        data=content.replace("<", "\\u003c").replace(">", "\\u003e"),
+        script=(parts / "page" / "standalone.js").read_text("utf-8"),
+    )
+
+
+def page_data(data: ExplorerData) -> dict[str, Any]:
+    """Everything the standalone page shows, as JSON; arrays are base64 of little-endian bytes."""
+    projection = pca(data.points[data.latent_columns].to_numpy())
+    taken = np.flatnonzero(data.spectra.lengths > 0)
+    columns = colour_columns(data.points, data.metric_name)
+    records, points = data.records, data.points
+    return {
+        "name": data.name,
+        "facts": experiment_facts(data),
+        "headline": str(data.report.get("headline", "")),
+        "notes": "; ".join(data.unreadable),
+        "ids": data.networks["network_id"].astype(str).tolist(),
+        "about": [about_network(data, network) for network in data.networks.index],
+        "epochs": data.point_epochs,
+        "many": MANY,
+        "start": _best_network(data),
+        "points": {
+            "x": _floats(projection.coordinates[:, 0]), "y": _floats(projection.coordinates[:, 1]),
+            "network": _integers(points["network"]), "epoch": _integers(points["epoch"]),
+        },
+        "columns": [_column(data, column) for column in columns],
+        "spectra": {
+            "network": _integers(records["network"].to_numpy()[taken]),
+            "epoch": _integers(records["epoch"].to_numpy()[taken]),
+            # Rows without a spectrum have no values, so the offsets of the others stay contiguous.
+            "offsets": _integers(np.append(data.spectra.offsets[taken], len(data.spectra.values))),
+            "values": _floats(data.spectra.values),
+        },
+        "curves": {
+            "network": _integers(records["network"]), "epoch": _integers(records["epoch"]),
+            "metric": _floats(records["val_metric"]), "train_loss": _floats(records["train_loss"]),
+            "val_loss": _floats(records["val_loss"]),
+        },
+        "themes": {
+            name: {"ink": theme.ink, "edge": theme.edge, "group_a": theme.group_a,
+                   "sequence": epoch_colours(16, theme)}
+            for name, theme in THEMES.items()
+        },
+        "layouts": {name: _layouts(data, projection, theme) for name, theme in THEMES.items()},
+    }  # fmt: skip
+
+
+def _layouts(data: ExplorerData, projection: Projection, theme: Theme) -> dict[str, Any]:
+    """The layouts of the three figures without their data; colours of the map are set per column."""
+    column = next((c.name for c in colour_columns(data.points) if c.is_kind), "final_metric")
+    figure = latent_map(latent_map_info(data, projection, column, hover=False), theme)
+    curves = learning_curves(learning_curves_info(data, int(data.networks.index[0])), theme)
+    return {
+        "map": figure.layout.to_plotly_json(),
+        "spectra": spectrum_layout(theme, "", "index i of the exponent"),
+        "curves": curves.layout.to_plotly_json(),
+    }
+
+
+def _column(data: ExplorerData, column: Column) -> dict[str, Any]:
+    values = data.points[column.name]
+    content: dict[str, Any] = {
+        "label": column.label, "levels": list(column.levels), "logarithmic": column.logarithmic,
+        "values": _integers(kind_codes(values, column)) if column.is_kind else _floats(quantity(values, column)),
+    }  # fmt: skip
+    if column.is_kind:
+        content["colours"] = {name: kind_colours(column, theme) for name, theme in THEMES.items()}
+    else:
+        content["bar"] = {name: quantity_axis(column, theme) for name, theme in THEMES.items()}
+    return content
+
+
+def _best_network(data: ExplorerData) -> int | None:
+    """The network to show first: the one that ended best, or none where nothing was measured."""
+    metric = data.networks.loc[np.unique(data.points["network"]), "final_metric"].dropna()
+    if metric.empty:
+        return None
+    return int(metric.idxmax() if data.higher_is_better else metric.idxmin())
+
+
+def _floats(values: ArrayLike) -> dict[str, str]:
+    return _packed("f4", np.asarray(values, dtype="<f4"))
+
+
+def _integers(values: ArrayLike) -> dict[str, str]:
+    return _packed("i4", np.asarray(values, dtype="<i4"))
+
+
+def _packed(dtype: str, array: np.ndarray[Any, Any]) -> dict[str, str]:
+    return {"dtype": dtype, "bdata": base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")}

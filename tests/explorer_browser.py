@@ -1,0 +1,90 @@
+"""A real browser for tests of the page; tests that use it are skipped, with the reason, where there is none."""
+
+import contextlib
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def browser_path():
+    return next((path for name in _NAMES if (path := shutil.which(name))), None)
+
+
+needs_browser = pytest.mark.skipif(
+    browser_path() is None, reason="no Chromium on this machine (apt-get install chromium)"
+)
+
+
+@contextlib.contextmanager
+def launched():
+    """Start Chromium; yield the browser."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as runtime:
+        browser = runtime.chromium.launch(executable_path=browser_path(), args=list(_FLAGS))
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def opened(browser, url, width=1440, height=900):
+    """Open a page; on leaving, fail for any console error and any request that leaves this machine."""
+    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    wrong = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    own = ("http://127.0.0.1:", "file:", "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(own) else wrong.append(request.url))
+    page.goto(url)
+    yield page
+    context.close()
+    assert not wrong, wrong
+
+
+@contextlib.contextmanager
+def served(folder):
+    """Serve the live page of a folder on a free port; yield its address."""
+    from werkzeug.serving import make_server
+
+    from aelle.explorer.app import create_app
+
+    server = make_server("127.0.0.1", 0, create_app(folder).server, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(5)
+
+
+def points_on_screen(page, graph="#map"):
+    """Middle of every point of an SVG map, in pixels, in the order of the traces."""
+    return page.eval_on_selector_all(
+        f"{graph} .scatterlayer .trace .points path",
+        "marks => marks.map(m => m.getBoundingClientRect()).map(r => [r.x + r.width / 2, r.y + r.height / 2])",
+    )
+
+
+def lone_points(page, graph="#map"):
+    """Numbers and places of points, those farthest from their nearest neighbour first."""
+    places = points_on_screen(page, graph)
+
+    def room(number):
+        x, y = places[number]
+        return min((a - x) ** 2 + (b - y) ** 2 for k, (a, b) in enumerate(places) if k != number)
+
+    return [(number, places[number]) for number in sorted(range(len(places)), key=room, reverse=True)]
+
+
+def file_url(path):
+    return Path(path).resolve().as_uri()
