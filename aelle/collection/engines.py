@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -69,8 +70,10 @@ class LocalProcesses:
         self, function: _RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
     ) -> Iterator[Any]:
         progress = self._context.Queue()
+        # Pickled here and plainly: torch's own transport would put every tensor into shared memory files.
+        held = pickle.dumps((function, job))
         pool = ProcessPoolExecutor(
-            min(self.workers, len(cohorts)), self._context, _initialise, (function, job, progress)
+            min(self.workers, len(cohorts)), self._context, _initialise, (held, progress)
         )
         try:
             waiting: set[Future[Any]] = {pool.submit(_run_held, cohort) for cohort in cohorts}
@@ -101,13 +104,14 @@ def _drain(progress: Any, report: Callable[[int], None]) -> None:
             return
 
 
-def _initialise(function: _RunCohort, job: Any, progress: Any) -> None:
+def _initialise(held: bytes, progress: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
     # Ctrl-C reaches the whole process group; the driver alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    function, job = pickle.loads(held)
     _held.update(function=function, job=job, progress=progress)
 
 

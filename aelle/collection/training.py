@@ -121,10 +121,11 @@ def build_network(variant: Variant, task: Task) -> Network:
         cell_class(variant.architecture),
         [task.input_size] + [variant.hidden_size] * variant.num_layers,
     )
-    cells = [kind(below, variant.hidden_size, variant.bias) for below in sizes[:-1]]
+    with torch.random.fork_rng(devices=[]):  # the modules' own initialisation, which is drawn over here
+        cells = [kind(below, variant.hidden_size, variant.bias) for below in sizes[:-1]]
+        readout = nn.Linear(variant.hidden_size, task.output_size)
     for cell in cells:
         cell.reset_parameters(variant.init_scale, generator)
-    readout = nn.Linear(variant.hidden_size, task.output_size)
     with torch.no_grad():
         for parameter in readout.parameters():
             parameter.uniform_(-(variant.hidden_size**-0.5), variant.hidden_size**-0.5, generator=generator)

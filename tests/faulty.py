@@ -1,0 +1,32 @@
+"""Cells and callbacks that misbehave on purpose, importable by worker processes."""
+
+import os
+import signal
+
+from aelle.recurrent.elman import TanhRNN
+
+
+class RaisingCell(TanhRNN):
+    """Fails in its third epoch of training, counted by forward passes with gradients."""
+
+    architecture = "raising"
+
+    def scan_with_gradients(self, inputs, state):
+        self.passes = getattr(self, "passes", 0) + 1
+        if self.passes > 2 * 16:
+            raise ArithmeticError("this cell gives up")
+        return super().scan_with_gradients(inputs, state)
+
+
+def kill_worker_once(rows):
+    """Kill this worker with SIGKILL, the first time any worker gets to epoch 2."""
+    marker = os.environ["AELLE_TEST_MARKER"]
+    if rows[0]["epoch"] == 2 and not os.path.exists(marker):  # noqa: PTH110
+        with open(marker, "w"):  # noqa: PTH123
+            os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+def prune_all_at_epoch_one(rows):
+    """Stop every network after its first epoch."""
+    return [row["network_id"] for row in rows if row["epoch"] == 1]
