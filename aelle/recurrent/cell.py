@@ -7,8 +7,10 @@ has shape (N, G·H, H) is N networks at once, stepped on states of shape (N, bat
 
 from __future__ import annotations
 
+import difflib
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -41,7 +43,9 @@ class TangentTerms:
 class Cell(nn.Module, ABC):
     """One recurrent layer as a driven map s_{t+1} = f(s_t, x_t).
 
-    Subclasses set `architecture`, `state_parts` and `gates`, and write `step` and `jacobian`.
+    Subclasses set `architecture`, `state_parts` and `gates`, and write `step` and `jacobian`. Fixed
+    hyperparameters (a step size, a damping) are declared with their defaults in `default_options`, given as
+    keyword arguments and read from `self.options`.
 
     Shapes, with `*P` the population dimensions (empty for one network), n = `state_size`:
         x      (*P, batch, input_size)
@@ -51,6 +55,7 @@ class Cell(nn.Module, ABC):
     architecture: ClassVar[str]
     state_parts: ClassVar[tuple[str, ...]] = ("h",)
     gates: ClassVar[int] = 1
+    default_options: ClassVar[Mapping[str, float]] = {}
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor
@@ -65,6 +70,7 @@ class Cell(nn.Module, ABC):
         population: Sequence[int] = (),
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        **options: float,
     ) -> None:
         super().__init__()
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
@@ -72,11 +78,14 @@ class Cell(nn.Module, ABC):
                 raise ValueError(f"{name} must be at least 1, got {size}")
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self.population = tuple(population)
-        self._create_parameters(dtype, device)
+        self.options = self.checked_options(options)
+        for name, shape in self._parameter_shapes().items():
+            empty = torch.empty(*self.population, *shape, dtype=dtype, device=device)
+            self.register_parameter(name, nn.Parameter(empty))
         self.reset_parameters(hidden_size**-0.5)
 
-    def _create_parameters(self, dtype: torch.dtype | None, device: torch.device | str | None) -> None:
-        """Create torch's own layout: weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,)."""
+    def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Torch's own layout: weight_ih (G·H, I), weight_hh (G·H, H), bias_ih and bias_hh (G·H,)."""
         rows = self.gates * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, self.input_size),
@@ -84,9 +93,26 @@ class Cell(nn.Module, ABC):
         }
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-        for name, shape in shapes.items():
-            empty = torch.empty(*self.population, *shape, dtype=dtype, device=device)
-            self.register_parameter(name, nn.Parameter(empty))
+        return shapes
+
+    @classmethod
+    def checked_options(cls, options: Mapping[str, float]) -> dict[str, float]:
+        """Complete `options` by the defaults.
+
+        Raises:
+            ValueError: for an option that the cell does not have, or a value that is not a finite number.
+        """
+        known = list(cls.default_options)
+        for name, value in options.items():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+                raise ValueError(f"architecture {cls.architecture!r} has no option {name!r}; {hint}")
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(
+                    f"option {name!r} of architecture {cls.architecture!r} must be a number, got {value!r}"
+                )
+        return {**cls.default_options, **options}
 
     @torch.no_grad()
     def reset_parameters(self, scale: float, generator: torch.Generator | None = None) -> None:
@@ -180,6 +206,7 @@ class Cell(nn.Module, ABC):
             population=(len(cells), *first.population),
             dtype=next(first.parameters()).dtype,
             device=next(first.parameters()).device,
+            **first.options,
         )
         with torch.no_grad():
             for name, parameter in stacked.named_parameters():
