@@ -69,7 +69,7 @@ def _shape(value: Any) -> str:
 
 def _searched(kind: Any) -> Any:
     """Type of one entry of the search space: a value, a grid of values, or a distribution of them."""
-    forms = {"fixed": kind, "grid": Annotated[list[kind], Field(min_length=1)], "choice": Choice}
+    forms: dict[str, Any] = {"fixed": kind, "grid": Annotated[list[kind], Field(min_length=1)], "choice": Choice}
     if kind is not str:
         forms |= {"uniform": Uniform, "log_uniform": LogUniform}
     tagged = tuple(Annotated[form, Tag(name)] for name, form in forms.items())
@@ -98,10 +98,15 @@ class Networks(_Strict):
 
 
 class Task(_Strict):
-    """What the networks learn; `options` are the task's own arguments, checked by the task."""
+    """What the networks learn; `options` are the task's own arguments, checked by the task.
+
+    `data_folder` holds the data files of tasks that need any; without it the folder in the environment
+    variable AELLE_DATA is taken, else files are downloaded. It decides nothing about the records.
+    """
 
     name: str
     options: dict[str, bool | int | float | str] = {}
+    data_folder: str | None = None
 
 
 class Training(_Strict):
@@ -136,14 +141,20 @@ class Autoencoder(_Strict):
 
     `length` exponents per spectrum after resampling over the normalised index. The weight of the prediction
     term rises from `prediction_weight_start` by the factor `prediction_weight_growth` an epoch, up to
-    `prediction_weight_end` (the rising weight of Vogt, Zheng & Shlizerman).
+    `prediction_weight_end` (the rising weight of Vogt, Zheng & Shlizerman). `channels` are what the encoder
+    sees of each spectrum; `hidden_sizes` are the widths of its hidden layers, mirrored by the decoder.
     """
 
     length: Annotated[int, Field(ge=8)] = 64
+    channels: Annotated[
+        list[Literal["spectrum", "change", "temporal_std", "standard_error"]], Field(min_length=1)
+    ] = ["spectrum", "change", "temporal_std"]
+    hidden_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 32]
     latent_size: PositiveInt = 8
-    learning_rate: PositiveFloat = 0.002
+    learning_rate: PositiveFloat = 0.003
+    weight_decay: NonNegativeFloat = 0.01
     epochs: PositiveInt = 300
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt = 512
     dropout: Fraction = 0.1
     patience: PositiveInt = 40
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
@@ -153,11 +164,17 @@ class Autoencoder(_Strict):
 
 
 class Prediction(_Strict):
-    """Early prediction. `epochs` empty means every epoch at which spectra were recorded."""
+    """Early prediction. `epochs` empty means every epoch at which spectra were recorded.
+
+    `folds` of networks are held out in turn; in each fold `ensemble` autoencoders, each stopped early on
+    another part of the training networks, are averaged. `bootstrap` resamplings of the networks give
+    intervals at `confidence`.
+    """
 
     target: Literal["final", "best"] = "final"
     epochs: list[Annotated[int, Field(ge=0)]] = []
     folds: Annotated[int, Field(ge=2)] = 5
+    ensemble: PositiveInt = 5
     bootstrap: PositiveInt = 1000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
 

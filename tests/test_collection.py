@@ -277,9 +277,9 @@ def test_a_full_disk_is_one_line_and_what_was_recorded_stays(quiet, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
 
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, preexec_fn=small_files_only)
-    assert done.returncode == 2
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "cannot be written: File too large" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
     subprocess.run(arguments, check=True, timeout=60)
     pd.testing.assert_frame_equal(comparable(folder), comparable(quiet), check_exact=True)
 

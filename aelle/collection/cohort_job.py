@@ -67,7 +67,7 @@ def run_cohort(
         _prune(job, epoch, rows)
         write_epoch(job.folder, cohort.cohort_id, epoch.number, rows)
         _write_checkpoint(job.folder, cohort, training)
-        best = _best([best, *(row["val_metric"] for row in rows)], job.task.higher_is_better)
+        best = best_metric([best, *(row["val_metric"] for row in rows)], job.task.higher_is_better)
         report(sum(_epochs_done(t, epoch.number, training.epochs) for t in epoch.trainees)
                - sum(epoch.number for _ in epoch.trainees))  # fmt: skip
     finish_cohort(job.folder, cohort.cohort_id)
@@ -125,7 +125,7 @@ def _spectrum(job: Job, trainee: Trainee) -> dict[str, Any]:
         "spectrum_state": settings.state,
         "spectrum_inputs": settings.inputs,
         "trusted_count": int(found.trusted),
-        "certificate": float(found.certificate),
+        "certificate": found.certificate,
         "spectrum_seconds": time.perf_counter() - started,
     }
 
@@ -148,7 +148,8 @@ def _failure(epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
     }
 
 
-def _best(metrics: Sequence[float | None], higher_is_better: bool) -> float | None:
+def best_metric(metrics: Sequence[float | None], higher_is_better: bool) -> float | None:
+    """Best of the finite metrics, or None where there is none."""
     known = [m for m in metrics if m is not None and math.isfinite(m)]
     return (max if higher_is_better else min)(known) if known else None
 

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, driving_sequences, run_cohort
+from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, best_metric, driving_sequences, run_cohort
 from aelle.collection.engines import LocalProcesses
 from aelle.collection.search_space import Cohort, cohorts
 from aelle.collection.training import build_network
@@ -31,7 +31,7 @@ from aelle.tasks.registry import make_task
 
 # What decides the records; the rest of an experiment may change between runs.
 _DECISIVE = {"name", "seed", "task", "networks", "training", "spectrum"}
-_INDIFFERENT = {"workers", "keep_checkpoints", "stop_after_failures"}
+_INDIFFERENT = {"data_folder", "workers", "keep_checkpoints", "stop_after_failures"}
 
 
 class CollectionStopped(RuntimeError):  # noqa: N818
@@ -45,6 +45,7 @@ class CollectionSummary:
     folder: ExperimentFolder
     networks: int
     statuses: dict[str, int] = field(default_factory=dict)
+    best_metric: float | None = None
 
     def __str__(self) -> str:
         parts = [f"{count} {status}" for status, count in sorted(self.statuses.items()) if count]
@@ -88,7 +89,7 @@ def collect(
 
 
 def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None) -> Job:
-    task = make_task(experiment.task.name, experiment.task.options)
+    task = make_task(experiment.task.name, experiment.task.options, experiment.task.data_folder)
     return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch)
 
 
@@ -140,7 +141,10 @@ def _difference(old: Experiment, new: Experiment) -> list[str]:
 
     def lines(experiment: Experiment) -> list[str]:
         content = experiment.model_dump(mode="json", include=_DECISIVE)
-        content["training"] = {k: v for k, v in content["training"].items() if k not in _INDIFFERENT}
+        content |= {
+            section: {k: v for k, v in content[section].items() if k not in _INDIFFERENT}
+            for section in ("task", "training")
+        }
         return [f"{key} = {value}" for key, value in _flat(content)]
 
     return [
@@ -182,13 +186,15 @@ def _run(job: Job, pending: list[Cohort], networks: int, summary: CollectionSumm
         # Closing ends the workers whatever ends this loop: completion, an error, or Ctrl-C.
         with closing(engine.run(run_cohort, job, pending, bar.update)) as results:
             for result in results:
-                _note(job.folder, result, summary)
-                bar.set_postfix(_postfix(summary, result), refresh=False)
+                _note(job, result, summary)
+                bar.set_postfix(_postfix(summary), refresh=False)
                 watch.see(result)
         bar.update(bar.total - bar.n)
 
 
-def _note(folder: ExperimentFolder, result: CohortResult, summary: CollectionSummary) -> None:
+def _note(job: Job, result: CohortResult, summary: CollectionSummary) -> None:
+    folder = job.folder
+    summary.best_metric = best_metric([summary.best_metric, result.best_metric], job.task.higher_is_better)
     for status in result.statuses.values():
         summary.statuses[status] = summary.statuses.get(status, 0) + 1
     command = f"aelle collect {folder.experiment_file} --output {folder.root} --retry-failed"
@@ -196,11 +202,12 @@ def _note(folder: ExperimentFolder, result: CohortResult, summary: CollectionSum
         append_failure(folder, {"cohort": result.cohort_id, **failure, "rerun": command})
 
 
-def _postfix(summary: CollectionSummary, result: CohortResult) -> dict[str, Any]:
+def _postfix(summary: CollectionSummary) -> dict[str, Any]:
+    """What the bar says besides the epochs: the best network so far, and what went wrong."""
     shown = {
         status: summary.statuses[status] for status in ("diverged", "failed") if status in summary.statuses
     }
-    return shown | ({"last best": f"{result.best_metric:.3g}"} if result.best_metric is not None else {})
+    return ({"best": f"{summary.best_metric:.3g}"} if summary.best_metric is not None else {}) | shown
 
 
 class _FailureWatch:

@@ -8,7 +8,7 @@ import pickle
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -45,7 +45,7 @@ class LocalProcesses:
 
     def run(
         self, function: _RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Yield `function(job, cohort, report)` of every cohort, in order of completion.
 
         Raises:
@@ -68,7 +68,7 @@ class LocalProcesses:
 
     def _run_once(
         self, function: _RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         progress = self._context.Queue()
         # Pickled here and plainly: torch's own transport would put every tensor into shared memory files.
         held = pickle.dumps((function, job))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from aelle.collection.search_space import variants
 from aelle.config import load_experiment
-from aelle.records import ExperimentFolder, RecordsError, read_failures, read_records
+from aelle.records import ExperimentFolder, read_failures, read_records
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Status:
     experiment: str
     running: bool
     networks: int
-    started: int
-    finished: int
-    diverged: int
-    failed: int
-    pruned: int
-    network_epochs: int
     network_epochs_total: int
-    best_metric: float | None
-    metric_name: str | None
     last_failure: str | None
+    started: int = 0
+    finished: int = 0
+    diverged: int = 0
+    failed: int = 0
+    pruned: int = 0
+    network_epochs: int = 0
+    best_metric: float | None = None
+    metric_name: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -57,45 +57,25 @@ def status(folder: ExperimentFolder) -> Status:
     """
     experiment = load_experiment(folder.require().experiment_file)
     networks, epochs = len(variants(experiment)), experiment.training.epochs
-    common = {"experiment": experiment.name, "running": _is_locked(folder), "networks": networks}
-    total = networks * (epochs + 1)
     failures = read_failures(folder)
-    last = failures[-1]["cause"] if failures else None
-    try:
-        columns = ["status", "val_metric", "metric_name", "higher_is_better"]
-        records = read_records(folder, columns)
-    except RecordsError:
-        if any(folder.records.rglob("[!.]*.parquet")):
-            raise
-        return Status(**common, **dict.fromkeys(_COUNTS, 0), **_no_metric(total, last))
+    last = str(failures[-1]["cause"]) if failures else None
+    found = Status(experiment.name, _is_locked(folder), networks, networks * (epochs + 1), last)
+    if not any(folder.records.rglob("[!.]*.parquet")):
+        return found
+    records = read_records(folder, ["status", "val_metric", "metric_name", "higher_is_better"])
     final = records.groupby("network_id").tail(1)
     ended = (final["epoch"] == epochs) | (final["status"] != "ok")
-    counts = {name: int((final["status"] == name).sum()) for name in ("diverged", "failed", "pruned")}
     metrics = records["val_metric"].dropna()
-    best = (metrics.max() if records["higher_is_better"].iloc[0] else metrics.min()) if len(metrics) else None
-    return Status(
-        **common,
-        **counts,
+    best = metrics.max() if records["higher_is_better"].iloc[0] else metrics.min()
+    return replace(
+        found,
         started=len(final),
         finished=int(ended.sum()),
+        **{name: int((final["status"] == name).sum()) for name in ("diverged", "failed", "pruned")},
         network_epochs=int(ended.sum()) * (epochs + 1) + int((final.loc[~ended, "epoch"] + 1).sum()),
-        network_epochs_total=total,
-        best_metric=None if best is None else float(best),
+        best_metric=float(best) if len(metrics) else None,
         metric_name=str(records["metric_name"].iloc[0]),
-        last_failure=last,
     )
-
-
-_COUNTS = ("started", "finished", "diverged", "failed", "pruned", "network_epochs")
-
-
-def _no_metric(total: int, last_failure: str | None) -> dict[str, Any]:
-    return {
-        "network_epochs_total": total,
-        "best_metric": None,
-        "metric_name": None,
-        "last_failure": last_failure,
-    }
 
 
 def _is_locked(folder: ExperimentFolder) -> bool:
