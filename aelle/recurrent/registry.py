@@ -5,12 +5,20 @@ from __future__ import annotations
 import difflib
 import importlib
 
+from aelle.recurrent.antisymmetric import AntisymmetricRNN, GatedAntisymmetricRNN
 from aelle.recurrent.cell import Cell
+from aelle.recurrent.coupled_oscillator import CoRNN
 from aelle.recurrent.elman import ReluRNN, TanhRNN
 from aelle.recurrent.gru import GRU
+from aelle.recurrent.lipschitz import LipschitzRNN
+from aelle.recurrent.long_expressive_memory import LEM
 from aelle.recurrent.lstm import LSTM
+from aelle.recurrent.min_gru import MinGRU
+from aelle.recurrent.orthogonal import ExpRNN
 
-ARCHITECTURES: dict[str, type[Cell]] = {cell.architecture: cell for cell in (TanhRNN, ReluRNN, GRU, LSTM)}
+_CELLS: tuple[type[Cell], ...] = (TanhRNN, ReluRNN, GRU, LSTM)
+_CELLS += (AntisymmetricRNN, GatedAntisymmetricRNN, CoRNN, LipschitzRNN, ExpRNN, LEM, MinGRU)
+ARCHITECTURES: dict[str, type[Cell]] = {cell.architecture: cell for cell in _CELLS}
 
 
 def register(cell: type[Cell]) -> type[Cell]:

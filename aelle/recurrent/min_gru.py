@@ -1,0 +1,76 @@
+"""The minimal gated recurrent unit (Feng, Tung, Ahmed, Bengio & Hajimirsadeghi 2024, arXiv:2410.01201)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from aelle.recurrent.cell import Cell
+from aelle.recurrent.projected import project_inputs
+
+
+class MinGRU(Cell):
+    """h' = (1 - z) h + z n with z = σ(W_z x + b_z) and n = W_n x + b_n: gates that do not see the state.
+
+    Section 3.1 of the paper (the plain form, not the log-space one of its appendix). The map is linear in h
+    and diagonal, so the exponents are the averages of ln(1 - z_i) exactly: never positive, and a function of
+    the inputs alone.
+
+    weight_ih (2H, I) and bias_ih (2H,) hold z above n; there is no recurrent matrix.
+    """
+
+    architecture = "mingru"
+    gates = 2
+
+    def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes = super()._parameter_shapes()
+        return {name: shape for name, shape in shapes.items() if name.endswith("_ih")}
+
+    def step(self, x: Tensor, state: Tensor) -> Tensor:
+        """h' = (1 - z) h + z n."""
+        a_z, n = self._from_input(x).chunk(2, dim=-1)
+        return torch.lerp(state, n, torch.sigmoid(a_z))
+
+    def _kept(self, x: Tensor) -> Tensor:
+        """1 - z = σ(-a_z), exact where the gate saturates."""
+        return torch.sigmoid(-self._from_input(x)[..., : self.hidden_size])
+
+    def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
+        """diag(1 - z)."""
+        return torch.diag_embed(self._kept(x))
+
+    def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor:
+        """Σ ln(1 - z)."""
+        return logsigmoid(-self._from_input(x)[..., : self.hidden_size]).sum(-1)
+
+    def trajectory(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """All states, in ⌈log₂ T⌉ operations on whole sequences."""
+        a_z, n = project_inputs(self, inputs).chunk(2, dim=-1)
+        return torch.cat(
+            [state.unsqueeze(-2), linear_scan(torch.sigmoid(-a_z), torch.sigmoid(a_z) * n, state)], dim=-2
+        )
+
+
+def linear_scan(kept: Tensor, added: Tensor, start: Tensor) -> Tensor:
+    """h_t = kept_t h_{t-1} + added_t for t = 1 … T, by doubling (Hillis & Steele 1986).
+
+    After a round, (kept_t, added_t) is the map over the last `reach` steps up to t, composed of two maps of
+    half the reach.
+
+    Args:
+        kept, added: (…, T, H).
+        start: h_0, (…, H).
+
+    Returns:
+        h_1 … h_T, (…, T, H).
+    """
+    first = added[..., :1, :] + kept[..., :1, :] * start.unsqueeze(-2)
+    added, reach = torch.cat([first, added[..., 1:, :]], dim=-2), 1
+    while reach < added.shape[-2]:
+        later = kept[..., reach:, :]
+        composed = torch.addcmul(added[..., reach:, :], later, added[..., :-reach, :])
+        added = torch.cat([added[..., :reach, :], composed], dim=-2)
+        kept = torch.cat([kept[..., :reach, :], later * kept[..., :-reach, :]], dim=-2)
+        reach *= 2
+    return added
