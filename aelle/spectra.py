@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from aelle.lyapunov import estimates
-from aelle.lyapunov.benettin import Growth, Position, Report, measure
+from aelle.lyapunov.benettin import Report, measure
 from aelle.lyapunov.cell_tangent import CellTangent
 from aelle.lyapunov.driven_map import DrivenMap, DrivenMapTangent
 from aelle.lyapunov.factorise import random_frame
+from aelle.lyapunov.growth import Growth, Position
 from aelle.lyapunov.inputs import DrivingGroup, Inputs, as_sequences, group_by_length, plan_steps
 from aelle.lyapunov.result import LyapunovSpectrum, spectrum_of_stack
 from aelle.lyapunov.tangent import TangentMap

@@ -5,21 +5,20 @@ Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15:9, with the factori
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from aelle.lyapunov.factorise import (
+    AdaptiveInterval,
     growth_gaps,
-    largest_gap,
     log_diagonal_of_r,
-    next_interval,
     rounding_error,
     split_lu,
 )
+from aelle.lyapunov.growth import Growth, Position
 from aelle.lyapunov.tangent import Linearisation, TangentMap
 from aelle.lyapunov.workers import map_rows
 
@@ -28,68 +27,8 @@ Report = Callable[[int], None]
 SEGMENT = 256
 """Longest piece of trajectory held at once."""
 
-
-@dataclass
-class Growth:
-    """What a run adds up, per row (driving sequence) and direction. Sums are in nats.
-
-    Attributes:
-        logs: (rows, blocks, k), sums of ln R_ii over each block of steps.
-        block_steps: (rows, blocks), steps in each block.
-        rounding: (rows, k), bound on the rounding error of the sum over all blocks.
-        audit: (rows,), Σ_i ln R_ii - ln|det J| summed over the audited steps; zero up to rounding.
-        audited_steps: (rows,), steps audited; 0 where k < n.
-        diverged: (rows,), whether the state left the range of floating-point numbers.
-        longest_interval: (rows,), the most steps between two factorisations.
-    """
-
-    logs: Tensor
-    block_steps: Tensor
-    rounding: Tensor
-    audit: Tensor
-    audited_steps: Tensor
-    diverged: Tensor
-    longest_interval: Tensor
-
-    @classmethod
-    def join_rows(cls, parts: Sequence[Growth]) -> Growth:
-        """Put the rows of several runs of equally many blocks one below the other."""
-        return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
-
-    def rows(self, index: Sequence[int] | slice) -> Growth:
-        """Those of some rows."""
-        return Growth(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    def followed_by(self, later: Growth) -> Growth:
-        """Join with what the same rows added up later on."""
-        return Growth(
-            torch.cat([self.logs, later.logs], dim=1),
-            torch.cat([self.block_steps, later.block_steps], dim=1),
-            self.rounding + later.rounding,
-            self.audit + later.audit,
-            self.audited_steps + later.audited_steps,
-            self.diverged | later.diverged,
-            torch.maximum(self.longest_interval, later.longest_interval),
-        )
-
-
-@dataclass
-class Position:
-    """Where a run stands: states (rows, n) and orthonormal frames (rows, k, n) of each map of the stack."""
-
-    states: list[Tensor]
-    frames: list[Tensor]
-
-    def rows(self, index: Sequence[int] | slice) -> Position:
-        """Those of some rows."""
-        return Position([s[index] for s in self.states], [f[index] for f in self.frames])
-
-    @classmethod
-    def join_rows(cls, parts: Sequence[Position]) -> Position:
-        """Put the rows of several positions one below the other."""
-        states = zip(*(part.states for part in parts), strict=True)
-        frames = zip(*(part.frames for part in parts), strict=True)
-        return cls([torch.cat(s) for s in states], [torch.cat(f) for f in frames])
+FACTORISED_UP_TO = 16
+"""Size up to which determinants without a closed form are taken of every Jacobian; above, of samples."""
 
 
 def measure(
@@ -145,22 +84,15 @@ def _measure_rows(
 ) -> tuple[list[Growth], Position]:
     runs = [FrameRun(tangent, frame, interval) for tangent, frame in zip(stack, position.frames, strict=True)]
     trajectory = _Trajectory(stack, inputs, position.states)
-    for segment in trajectory.segments(warmup):
+    marks = list(accumulate(blocks, initial=warmup))
+    for start, stop, segment in trajectory.segments(marks[-1]):
+        here = [mark - start for mark in marks if start < mark <= stop or mark == start == 0]
         for run, (driven, states) in zip(runs, segment, strict=True):
-            run.advance(driven, states, measuring=False)
-    for run in runs:
-        run.start_measuring()
-    logs: list[list[Tensor]] = [[] for _ in runs]
-    for steps in blocks:
-        for segment in trajectory.segments(steps):
-            for run, (driven, states) in zip(runs, segment, strict=True):
-                run.advance(driven, states)
-        for run, blocks_of_run in zip(runs, logs, strict=True):
-            blocks_of_run.append(run.close_block())
+            run.advance(driven, states, here)
         if report is not None:
-            report(steps * len(trajectory.diverged))
-    growths = [run.growth(log, blocks, trajectory.diverged) for run, log in zip(runs, logs, strict=True)]
-    return growths, Position(trajectory.states, [run.orthonormal_frame() for run in runs])
+            report((stop - start) * len(trajectory.diverged))
+    growths = [run.growth(blocks, trajectory.diverged) for run in runs]
+    return growths, Position(trajectory.states, [run.frame for run in runs])
 
 
 class _Trajectory:
@@ -168,18 +100,14 @@ class _Trajectory:
 
     def __init__(self, stack: Sequence[TangentMap], inputs: Tensor | None, states: list[Tensor]) -> None:
         self.stack, self.inputs, self.states = stack, inputs, list(states)
-        self.time = 0
         self.diverged = torch.zeros(states[0].shape[0], dtype=torch.bool, device=states[0].device)
 
-    def segments(self, steps: int) -> Iterator[list[tuple[Tensor | None, Tensor]]]:
-        """Yield, for each piece of the next `steps` steps, the inputs and states of each map."""
-        end = self.time + steps
-        while self.time < end:
-            stop = min(end, self.time + SEGMENT)
-            yield self._piece(
-                None if self.inputs is None else self.inputs[:, self.time : stop], stop - self.time
-            )
-            self.time = stop
+    def segments(self, steps: int) -> Iterator[tuple[int, int, list[tuple[Tensor | None, Tensor]]]]:
+        """Yield start, stop, and the inputs and states of each map, for each piece of the next `steps` steps."""
+        for start in range(0, steps, SEGMENT):
+            stop = min(steps, start + SEGMENT)
+            driven = None if self.inputs is None else self.inputs[:, start:stop]
+            yield start, stop, self._piece(driven, stop - start)
 
     def _piece(self, driven: Tensor | None, steps: int) -> list[tuple[Tensor | None, Tensor]]:
         piece = []
@@ -200,131 +128,113 @@ class FrameRun:
 
     Args:
         tangent: the map.
-        frame: (rows, k, n), orthonormal rows.
+        frame: (rows, k, n), independent rows.
         interval: steps between factorisations, or None to adapt it to the rounding error.
     """
 
     def __init__(self, tangent: TangentMap, frame: Tensor, interval: int | None) -> None:
         self.tangent, self.frame = tangent, frame
-        self.adaptive = interval is None
-        self.interval = 1 if interval is None else interval
         self.rows, self.k, self.n = frame.shape
-        self.chart: Tensor | None = None
-        self._last: Linearisation | None = None
-        self._allowed = largest_gap(self.n, frame.dtype)
-        self.start_measuring()
+        self._interval = AdaptiveInterval(self.n, frame.dtype, interval)
+        self._chart: Tensor | None = None
+        self._offset: Tensor | None = None  # ln diag R of the frame at the last mark; None before the first
+        self._blocks: list[Tensor] = []
+        self._sum = frame.new_zeros(self.rows, self.k)
+        self._rounding = torch.zeros_like(self._sum)
+        self._audit = frame.new_zeros(self.rows)
+        self._audited_steps = 0
+        self._longest_interval = 0
 
-    def start_measuring(self) -> None:
-        """Forget what was added up so far; the frame stays."""
-        self._offset = log_diagonal_of_r(self.state_frame())
-        self._sum = torch.zeros_like(self._offset)
-        self.rounding = torch.zeros_like(self._offset)
-        self.audit = self._sum.new_zeros(self.rows)
-        self.audited_steps = 0
-        self.longest_interval = 0
-        self._determinants: Tensor | None = None
+    def advance(self, inputs: Tensor | None, states: Tensor, marks: Sequence[int]) -> None:
+        """Push the frame along states (rows, steps + 1, ·) under inputs (rows, steps, ·).
 
-    def state_frame(self) -> Tensor:
-        """Frame in the coordinates of the state, (rows, k, n)."""
-        return self.frame if self._last is None else self._last.to_state(self._last.steps, self.frame)
-
-    def close_block(self) -> Tensor:
-        """Return the sums of ln R_ii since the last call, (rows, k)."""
-        end = log_diagonal_of_r(self.state_frame())
-        # Both are finite: the frames are well conditioned whatever the growth was.
-        block = self._sum + end - self._offset
-        self._offset, self._sum = end, torch.zeros_like(self._sum)
-        if self._determinants is not None:
-            self.audit += _difference(block.sum(-1), self._determinants)
-            self._determinants = None
-        return block
-
-    def growth(self, logs: list[Tensor], blocks: Sequence[int], diverged: Tensor) -> Growth:
-        """Everything added up since the measurement began."""
-        per_row = torch.ones_like(diverged, dtype=torch.long)
-        stacked = torch.stack(logs, dim=1)
-        diverged = diverged | stacked.isnan().flatten(1).any(dim=1)
-        return Growth(
-            stacked,
-            torch.tensor(blocks, device=per_row.device).expand(self.rows, -1),
-            self.rounding,
-            self.audit,
-            per_row * self.audited_steps,
-            diverged,
-            per_row * self.longest_interval,
-        )
-
-    def orthonormal_frame(self) -> Tensor:
-        """Frame in the coordinates of the state, with orthonormal rows."""
-        return torch.linalg.qr(self.state_frame().mT)[0].mT.contiguous()
-
-    def advance(self, inputs: Tensor | None, states: Tensor, measuring: bool = True) -> None:
-        """Push the frame along states (rows, steps + 1, ·) under inputs (rows, steps, ·)."""
+        Marks, steps from the start, end the warm-up and then each block.
+        """
         steps = states.shape[1] - 1
-        sampled = self._start_audit(inputs, states) if measuring else False
+        determinants = self.tangent.log_abs_det(inputs, states) if self.k == self.n else None
+        if 0 in marks:
+            self._mark(self.frame)
         position = 0
         while position < steps:
-            stop = min(steps, position + self._chunk())
-            chunk_inputs = None if inputs is None else inputs[:, position:stop]
-            chunk = self.tangent.linearise(chunk_inputs, states[:, position : stop + 1], self.k, self.chart)
-            self._push_through(chunk, sampled and position == 0)
-            self.chart, self._last, position = chunk.chart, chunk, stop
+            stop = min(steps, position + self.tangent.chunk_steps(self.rows, self.k))
+            driven = None if inputs is None else inputs[:, position:stop]
+            chunk = self.tangent.linearise(driven, states[:, position : stop + 1], self.k, self._chart)
+            if determinants is not None:
+                known: Tensor | None = determinants[:, position:stop]
+            else:
+                known = _log_abs_dets(chunk) if self.k == self.n <= FACTORISED_UP_TO else None
+            self._push_through(chunk, known, [m - position for m in marks if position < m <= stop])
+            self._chart, position = chunk.chart, stop
 
-    def _chunk(self) -> int:
-        """A whole number of intervals."""
-        cached = self.tangent.chunk_steps(self.rows, self.k)
-        return max(cached // self.interval, 1) * self.interval
+    def growth(self, blocks: Sequence[int], diverged: Tensor) -> Growth:
+        """Everything added up since the first mark."""
+        logs = torch.stack(self._blocks, dim=1)
+        per_row = torch.ones_like(diverged, dtype=torch.long)
+        return Growth(
+            logs,
+            torch.tensor(blocks, device=logs.device).expand(self.rows, -1),
+            self._rounding,
+            self._audit,
+            per_row * self._audited_steps,
+            diverged | logs.isnan().flatten(1).any(dim=1),
+            per_row * self._longest_interval,
+        )
 
-    def _start_audit(self, inputs: Tensor | None, states: Tensor) -> bool:
-        """Take the closed-form determinants of every step; without them, say that one interval is to be audited."""
-        if self.k < self.n:
-            return False
-        closed = self.tangent.log_abs_det(inputs, states)
-        if closed is None:
-            return True
-        total = closed.sum(-1)
-        self._determinants = total if self._determinants is None else self._determinants + total
-        self.audited_steps += closed.shape[1]
-        return False
-
-    def _push_through(self, chunk: Linearisation, audit: bool) -> None:
+    def _push_through(self, chunk: Linearisation, determinants: Tensor | None, marks: Sequence[int]) -> None:
         position = 0
-        while position < chunk.steps:
-            interval = min(self.interval, chunk.steps - position)
-            pushed = self.frame
-            for step in range(position, position + interval):
-                pushed = chunk.push(step, pushed)
-            frame, log_diagonal = split_lu(pushed)
-            gaps = growth_gaps(log_diagonal)
-            if self.adaptive and not self._fits(gaps, interval):
-                continue
-            self._record(frame, log_diagonal, gaps, interval)
-            if audit and position == 0:
-                self._audit(chunk, log_diagonal, interval)
-            position += interval
+        for stop in sorted({*marks, chunk.steps}):
+            first = True
+            while position < stop:
+                interval = min(self._interval.steps, stop - position)
+                audit = first and determinants is None and self.k == self.n
+                done = self._one_interval(chunk, determinants, position, interval, audit)
+                position, first = position + done, first and done == 0
+            if stop in marks:
+                self._mark(chunk.to_state(stop, self.frame))
+        self.frame = chunk.to_state(chunk.steps, self.frame) if chunk.chart is None else self.frame
 
-    def _fits(self, gaps: Tensor, interval: int) -> bool:
-        """Choose the next interval; False where this one lost too much and is to be done again."""
-        gap = float(gaps.max())
-        if interval > 1 and gap > self._allowed:
-            self.interval = max(1, int(0.8 * interval * self._allowed / gap)) if math.isfinite(gap) else 1
-            return False
-        if interval == self.interval:
-            self.interval = next_interval(interval, gap, self._allowed)
-        return True
-
-    def _record(self, frame: Tensor, log_diagonal: Tensor, gaps: Tensor, interval: int) -> None:
+    def _one_interval(
+        self, chunk: Linearisation, determinants: Tensor | None, start: int, interval: int, audit: bool
+    ) -> int:
+        """Push the frame through one interval and split it; return the steps done, 0 where it was too long."""
+        pushed = self.frame
+        for step in range(start, start + interval):
+            pushed = chunk.push(step, pushed)
+        frame, log_diagonal = split_lu(pushed)
+        residual = None
+        if determinants is not None:
+            residual = _difference(log_diagonal.sum(-1), determinants[:, start : start + interval].sum(-1))
+        gaps = growth_gaps(log_diagonal)
+        error = rounding_error(gaps, self.n, residual)
+        if not self._interval.fits(interval, gaps, error, residual):
+            return 0
         self.frame = frame
         self._sum += log_diagonal
-        self.rounding += rounding_error(gaps, self.n)
-        self.longest_interval = max(self.longest_interval, interval)
+        if self._offset is not None:
+            self._rounding += error
+            self._longest_interval = max(self._longest_interval, interval)
+            if audit:
+                residual = _difference(log_diagonal.sum(-1), _log_abs_dets(chunk, start, interval).sum(-1))
+            if residual is not None:
+                self._audit += residual
+                self._audited_steps += interval
+        return interval
 
-    def _audit(self, chunk: Linearisation, log_diagonal: Tensor, interval: int) -> None:
-        """Compare the growth of volume over one interval with the determinants of its Jacobians."""
-        # The frame before has determinant ±1: it is orthonormal, or P L with unit diagonal.
-        expected = torch.stack([torch.linalg.slogdet(chunk.jacobian(step))[1] for step in range(interval)])
-        self.audit += _difference(log_diagonal.sum(-1), expected.sum(0))
-        self.audited_steps += interval
+    def _mark(self, state_frame: Tensor) -> None:
+        """Read off ln diag R of the whole product, and with it the growth since the mark before."""
+        r = log_diagonal_of_r(state_frame)
+        if self._offset is not None:
+            self._blocks.append(self._sum + r - self._offset)
+            if self.k == self.n:
+                self._audit += (r - self._offset).sum(-1)
+        self._offset, self._sum = r, torch.zeros_like(r)
+
+
+def _log_abs_dets(chunk: Linearisation, start: int = 0, steps: int | None = None) -> Tensor:
+    """ln|det J| of some steps of a chunk, from the Jacobians: (rows, steps)."""
+    stop = chunk.steps if steps is None else start + steps
+    jacobians = torch.stack([chunk.jacobian(step) for step in range(start, stop)], dim=1)
+    return torch.linalg.slogdet(jacobians)[1]
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:

@@ -90,9 +90,7 @@ class CellTangent:
         if terms.shear is None or diagonal is None:
             if self._through_weights(k):
                 return GatedLinearisation(GateProducts(weights[0], gains[0]), diagonal, steps)
-            return GatedLinearisation(
-                GateMatrices(scaled_matrices(weights[0], gains[0], diagonal)), None, steps
-            )
+            return GatedLinearisation(GateMatrices(scaled_matrices(weights, gains, diagonal)), None, steps)
         shear = terms.shear.reshape(rows, steps, -1)
         before = torch.zeros_like(shear[:, 0]) if chart is None else chart
         dense = _two_groups(weights, gains, self._through_weights(k))
@@ -115,5 +113,4 @@ class _Stacked:
 def _two_groups(weights: list[Tensor], gains: list[Tensor], through_weights: bool) -> Any:
     if through_weights:
         return _Stacked(GateProducts(weights[0], gains[0]), GateProducts(weights[1], gains[1]))
-    matrices = [scaled_matrices(w, g) for w, g in zip(weights, gains, strict=True)]
-    return GateMatrices(torch.cat(matrices, dim=-2))
+    return GateMatrices(scaled_matrices(weights, gains))

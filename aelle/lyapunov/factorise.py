@@ -20,6 +20,12 @@ from torch import Tensor
 ROUNDING_TOLERANCE = 1e-6
 """Rounding error of an exponent, in nats per step, that the adaptive interval allows itself."""
 
+RESIDUAL_TOLERANCE = 2e-10
+"""Distance of Σ l from a closed-form determinant, in nats per step, that it allows itself."""
+
+SAFETY = 10.0
+"""How many times the measured residual is stated as error."""
+
 LONGEST_INTERVAL = 16
 
 
@@ -30,12 +36,12 @@ def split_lu(pushed: Tensor) -> tuple[Tensor, Tensor]:
         frame (batch, k, n), entries at most 1; log_diagonal (batch, k), -inf where the product is singular.
     """
     packed, pivots, _ = torch.linalg.lu_factor_ex(pushed.mT)
+    order = _row_order(packed, pivots)
     lower = packed.mT
     diagonal = lower.diagonal(dim1=-2, dim2=-1)
-    log_diagonal = diagonal.abs().log()
-    lower = lower.triu(1)
-    lower.diagonal(dim1=-2, dim2=-1).fill_(1)
-    order = _row_order(packed, pivots)
+    log_diagonal = diagonal.abs().log_()
+    diagonal.fill_(1)
+    lower.triu_()
     return torch.gather(lower, 2, order.unsqueeze(1).expand_as(lower)), log_diagonal
 
 
@@ -46,13 +52,13 @@ def _row_order(packed: Tensor, pivots: Tensor) -> Tensor:
         permutation = torch.lu_unpack(packed, pivots, unpack_data=False)[0]
         positions = torch.arange(n, dtype=packed.dtype, device=packed.device)
         return (permutation @ positions).long()
-    taken = torch.arange(n, device=packed.device).repeat(batch, 1)  # row of Z in each row of L
+    taken = torch.arange(n).repeat(batch, 1)  # row of the pushed frame in each row of L
     for i in range(k):
         swap = pivots[:, i : i + 1].long() - 1
         moved = taken.gather(1, swap)
         taken.scatter_(1, swap, taken[:, i : i + 1].clone())
         taken[:, i : i + 1] = moved
-    return torch.empty_like(taken).scatter_(1, taken, torch.arange(n, device=packed.device).expand(batch, n))
+    return torch.empty_like(taken).scatter_(1, taken, torch.arange(n).expand(batch, n))
 
 
 def log_diagonal_of_r(frame: Tensor) -> Tensor:
@@ -66,29 +72,79 @@ def growth_gaps(log_diagonal: Tensor) -> Tensor:
 
     Exactly singular directions (l = -inf) are exact, not lost to rounding: their gap is 0.
     """
-    finite = torch.where(log_diagonal.isinf(), -math.inf, log_diagonal)
-    gaps = finite.cummax(dim=-1).values - finite
-    return torch.where(log_diagonal.isinf(), 0.0, gaps)
+    gaps = torch.cummax(log_diagonal, dim=-1)[0].sub_(log_diagonal)
+    return gaps.masked_fill_(log_diagonal.isinf(), 0.0)
 
 
-def rounding_error(gaps: Tensor, n: int) -> Tensor:
-    """Bound on the rounding error that one factorisation adds to each sum: 2 n eps exp(gap)."""
-    return (2 * n * torch.finfo(gaps.dtype).eps) * gaps.exp()
+def rounding_error(gaps: Tensor, n: int, residual: Tensor | None = None) -> Tensor:
+    """Rounding error that one factorisation adds to each sum, (batch, k).
+
+    2 n eps exp(gap) bounds it. Where the determinant of the product is known in closed form, the residual of
+    Σ l against it measures the error of the last exponent, and the others have less by the difference of their
+    gaps; SAFETY times that is used where it is the smaller.
+    """
+    unit = 2 * n * torch.finfo(gaps.dtype).eps
+    bound = gaps.exp().mul_(unit)
+    if residual is None:
+        return bound
+    shape = (gaps - gaps.max(dim=-1, keepdim=True).values).exp_()
+    return torch.minimum(bound, shape.mul_(SAFETY * residual.abs().unsqueeze(-1)).add_(unit))
 
 
-def largest_gap(n: int, dtype: torch.dtype, tolerance: float = ROUNDING_TOLERANCE) -> float:
-    """Gap at which the rounding error of one factorisation reaches `tolerance`."""
-    return math.log(tolerance / (2 * n * torch.finfo(dtype).eps))
+class AdaptiveInterval:
+    """Steps between factorisations: as many as the rounding error allows, learnt on the way.
 
+    The error of an interval grows like exp(gap), and gaps in proportion to the interval, so that one interval
+    tells what the next may be. What counts is the average over rows and time, which is what exponents are: one
+    interval may lose five times the tolerance before it is done again.
 
-def next_interval(interval: int, gap: float, allowed: float) -> int:
-    """Steps to the next factorisation: gaps grow in proportion to the interval; leave a tenth of margin."""
-    if not math.isfinite(gap):
-        return 1
-    if gap <= 0:
-        return min(interval + 1, LONGEST_INTERVAL)
-    fitting = int(0.9 * allowed * interval / gap)
-    return max(1, min(fitting, 2 * interval, LONGEST_INTERVAL))
+    Args:
+        n: dimension of the frame's vectors.
+        dtype: precision of the frame.
+        fixed: a fixed number of steps, or None.
+    """
+
+    def __init__(self, n: int, dtype: torch.dtype, fixed: int | None = None) -> None:
+        self.steps = fixed or 1
+        self._fixed = fixed is not None
+        self._noise = math.sqrt(n) * torch.finfo(dtype).eps
+        self._average = 0.0
+
+    def fits(self, interval: int, gaps: Tensor, error: Tensor, residual: Tensor | None) -> bool:
+        """Choose the next interval; False where this one lost too much.
+
+        Args:
+            interval: steps of the interval just done.
+            gaps: its growth gaps, (rows, k).
+            error: its stated rounding error, (rows, k).
+            residual: of the sum of logarithms against a closed-form determinant, (rows,), or None.
+        """
+        if self._fixed:
+            return True
+        if residual is None:
+            loss, tolerance = float(error.mean(0).max()) / interval, ROUNDING_TOLERANCE
+        else:
+            loss, tolerance = float(residual.abs().mean()) / interval, RESIDUAL_TOLERANCE
+        if interval > 1 and not loss <= 5 * tolerance:
+            self._change_to(interval - 1)
+            return False
+        if interval == self.steps:
+            self._average = loss if self._average == 0 else 0.7 * self._average + 0.3 * loss
+            self._adapt(float(gaps.amax(-1).mean()) / interval, tolerance)
+        return True
+
+    def _adapt(self, gap: float, tolerance: float) -> None:
+        """One step fewer where the average loss is above the tolerance, one more where it would still be below."""
+        if self.steps > 1 and not self._average <= tolerance:
+            self._change_to(self.steps - 1)
+        elif self.steps < LONGEST_INTERVAL:
+            # LU overstates gaps by a seventh or so: the R of a QR is more even than the U of an LU.
+            longer = max(self._average, self._noise) * math.exp(min(0.85 * gap, 700.0))
+            if longer <= tolerance:
+                self._change_to(self.steps + 1)
+
+    def _change_to(self, steps: int) -> None:
+        self.steps, self._average = steps, 0.0
 
 
 def random_frame(

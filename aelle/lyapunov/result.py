@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aelle.lyapunov import estimates
-from aelle.lyapunov.benettin import Growth, Position
+from aelle.lyapunov.growth import Growth, Position
 
 SHORTEST_WARMUP = 30
 

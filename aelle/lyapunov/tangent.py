@@ -7,6 +7,7 @@ networks, in a population). Frames are stored as rows: (rows, k, n).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -99,7 +100,7 @@ class GateProducts:
 
     def matrix(self, step: int) -> Tensor:
         """Explicit sum, (rows, m, n)."""
-        return scaled_matrices(self._weights, self._gains[:, step : step + 1])[:, 0]
+        return scaled_matrices([self._weights], [self._gains[:, step : step + 1].contiguous()])[:, 0]
 
 
 class GateMatrices:
@@ -204,26 +205,36 @@ def scaled_sum(products: Tensor, gains: Tensor) -> Tensor:
     return pushed
 
 
-def scaled_matrices(weights: Tensor, gains: Tensor, diagonal: Tensor | None = None) -> Tensor:
-    """Σ_g diag(gain_g) W_g + diag(d), built by output rows: one product of (H; rows·steps, G) with (H; G, n).
+def scaled_matrices(
+    weights: Sequence[Tensor], gains: Sequence[Tensor], diagonal: Tensor | None = None
+) -> Tensor:
+    """Σ_g diag(gain_g) W_g for each group of gates, one group below the other, with diag(d) added.
+
+    Built by output rows, one product of (rows·steps, G) with (G, n) for each: every gate in one pass.
 
     Args:
-        weights: (networks, G, m, n); gains: (rows, steps, G, m); diagonal: (rows, steps, m) or None.
+        weights: per group, (networks, G, m, n).
+        gains: per group, (rows, steps, G, m).
+        diagonal: (rows, steps, m) or None; of the first group.
 
     Returns:
-        matrices (rows, steps, m, n); the layout in memory is m, rows, steps, n where there is one network.
+        matrices (rows, steps, m · groups, n); in memory by output row first where there is one network.
     """
-    rows, steps, gates, m = gains.shape
-    networks, n = weights.shape[0], weights.shape[-1]
-    if networks == 1:
-        built = torch.bmm(
-            gains.permute(3, 0, 1, 2).reshape(m, rows * steps, gates), weights[0].transpose(0, 1)
+    rows, steps, _, m = gains[0].shape
+    networks, n = weights[0].shape[0], weights[0].shape[-1]
+    sequences = rows // networks
+    built = gains[0].new_empty(len(weights), networks, m, sequences * steps, n)
+    for group, (w, gain) in enumerate(zip(weights, gains, strict=True)):
+        by_output = gain.view(networks, sequences * steps, -1, m).permute(0, 3, 1, 2)
+        factors = w.transpose(1, 2)
+        torch.bmm(
+            by_output.reshape(networks * m, sequences * steps, -1),
+            factors.reshape(networks * m, -1, n),
+            out=built[group].view(networks * m, sequences * steps, n),
         )
-        matrices = built.view(m, rows, steps, n).permute(1, 2, 0, 3)
-    else:
-        grouped = gains.reshape(networks, -1, gates, m).permute(0, 3, 1, 2).reshape(networks * m, -1, gates)
-        built = torch.bmm(grouped, weights.transpose(1, 2).reshape(networks * m, gates, n))
-        matrices = built.view(networks, m, -1, n).transpose(1, 2).reshape(rows, steps, m, n)
+    # (groups, networks, m, sequences, steps, n) → (networks, sequences, steps, groups, m, n)
+    matrices = built.view(-1, networks, m, sequences, steps, n).permute(1, 3, 4, 0, 2, 5)
+    matrices = matrices.reshape(rows, steps, -1, n)
     if diagonal is not None:
-        matrices.diagonal(dim1=-2, dim2=-1).add_(diagonal)
+        matrices[..., :m, :].diagonal(dim1=-2, dim2=-1).add_(diagonal)
     return matrices
