@@ -8,11 +8,19 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from aelle.tasks.adding import Adding
+from aelle.tasks.characters import Characters
+from aelle.tasks.copy_memory import CopyMemory
 from aelle.tasks.digits import Digits
 from aelle.tasks.latch import Latch
+from aelle.tasks.motion_capture import MotionCapture
+from aelle.tasks.sequential_mnist import SequentialMNIST
 from aelle.tasks.task import Task, TaskError
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Digits, Latch)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task
+    for task in (Digits, Latch, Characters, SequentialMNIST, MotionCapture, Adding, CopyMemory)
+}
 
 
 def register(task: type[Task]) -> type[Task]:
@@ -27,19 +35,24 @@ def register(task: type[Task]) -> type[Task]:
     return task
 
 
-def make_task(name: str, options: Mapping[str, Any]) -> Task:
+def make_task(name: str, options: Mapping[str, Any], data_folder: str | None = None) -> Task:
     """Build a task from its name, or dotted path, and its options.
+
+    `data_folder` is handed to tasks that read data files, as their argument of that name. It is no option:
+    where data lie decides nothing about a record.
 
     Raises:
         TaskError: for an unknown name or option, or options the task refuses.
     """
     kind = _task_class(name)
     known = list(inspect.signature(kind).parameters)
+    located = {"data_folder": data_folder} if "data_folder" in known else {}
+    known = [option for option in known if option not in located]
     for option in options:
         if option not in known:
             raise TaskError(f"task {name!r} has no option {option!r}; {_hint(option, known)}")
     try:
-        return kind(**options)
+        return kind(**options, **located)
     except TypeError as error:
         raise TaskError(f"task {name!r}: {error}") from error
 

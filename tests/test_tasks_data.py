@@ -1,0 +1,258 @@
+"""Data files: where they are looked for, what is refused, and that tasks hold what the files hold."""
+
+import functools
+import gzip
+import hashlib
+import http.server
+import math
+import struct
+import threading
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from aelle.tasks.data_files import DATA_VARIABLE, DataFile, locate
+from aelle.tasks.motion_capture import read_frames
+from aelle.tasks.registry import make_task
+from aelle.tasks.sequential_mnist import read_idx
+from aelle.tasks.task import TaskError
+from tests.task_data import data_folder
+
+CONTENT = b"some data\n"
+HASH = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def no_cache_of_the_users(monkeypatch, tmp_path):
+    import pooch
+
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "data" / "sub").mkdir(parents=True)
+    (tmp_path / "data" / "sub" / "file.txt").write_bytes(CONTENT)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def server(folder):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+
+
+def test_a_folder_given_comes_before_the_environment(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "missing"))
+    assert locate(DataFile("sub/file.txt", HASH), str(folder)).read_bytes() == CONTENT
+    with pytest.raises(TaskError, match=r"missing \(AELLE_DATA\) does not exist"):
+        locate(DataFile("sub/file.txt", HASH))
+    monkeypatch.setenv(DATA_VARIABLE, str(folder))
+    assert locate(DataFile("sub/file.txt", HASH)).read_bytes() == CONTENT
+
+
+def test_a_missing_file_a_missing_folder_and_a_wrong_hash_are_one_line_each(folder):
+    with pytest.raises(TaskError, match=r"nowhere \(\[task\] data_folder\) does not exist"):
+        locate(DataFile("file.txt"), str(folder / "nowhere"))
+    with pytest.raises(TaskError, match=r"has no file other\.txt"):
+        locate(DataFile("other.txt"), str(folder))
+    with pytest.raises(TaskError, match=r"its SHA-256 is [0-9a-f]{12}…, not 000000000000…"):
+        locate(DataFile("sub/file.txt", "0" * 64), str(folder))
+    with pytest.raises(TaskError, match="cannot be downloaded; name the folder"):
+        locate(DataFile("other.txt"))
+
+
+def test_a_download_is_checked_and_kept(server, tmp_path):
+    file = DataFile("sub/file.txt", HASH, server + "sub/file.txt")
+    found = locate(file)
+    assert found == tmp_path / "cache" / "aelle" / "sub" / "file.txt"
+    assert found.read_bytes() == CONTENT
+    # Once there, no server is asked any more.
+    assert locate(DataFile(file.path, HASH, "http://127.0.0.1:9/gone")) == found
+
+
+@pytest.mark.parametrize("sha256, path", [("0" * 64, "sub/file.txt"), (HASH, "sub/none.txt")])
+def test_a_failed_download_is_one_line(server, sha256, path):
+    with pytest.raises(TaskError, match=r"file\.txt could not be downloaded from http") as caught:
+        locate(DataFile("file.txt", sha256, server + path))
+    assert "\n" not in str(caught.value)
+
+
+def test_characters_of_a_file_of_ones_own(folder):
+    text = "".join(f"line {n}: añb\n" for n in range(500))
+    (folder / "own.txt").write_text(text, encoding="utf-8")
+    task = make_task("characters", {"text": "own.txt", "length": 20}, str(folder))
+    assert task.alphabet == "".join(sorted(set(text)))
+    assert task.input_size == len(set(text))
+    length = len(text)
+    expected = {"train": text[: int(0.8 * length)], "validation": text[int(0.8 * length) : int(0.9 * length)]}
+    for split, part in expected.items():
+        sequences = getattr(task, split)
+        count = (len(part) - 1) // 20
+        spelled = ["".join(task.alphabet[i] for i in row) for row in sequences.inputs.tolist()]
+        assert spelled == [part[20 * n : 20 * n + 20] for n in range(count)]
+        following = ["".join(task.alphabet[i] for i in row) for row in sequences.targets.tolist()]
+        assert following == [part[20 * n + 1 : 20 * n + 21] for n in range(count)]
+    # An absolute path needs no data folder.
+    again = make_task("characters", {"text": str(folder / "own.txt"), "length": 20})
+    assert torch.equal(again.train.inputs, task.train.inputs)
+
+
+def test_a_share_of_the_characters_is_a_fixed_draw_of_the_same_sequences():
+    whole, tenth = make_task("characters", {}), make_task("characters", {"share": 0.1})
+    assert len(tenth.train) == round(0.1 * len(whole.train))
+    rows = {row.tobytes() for row in whole.train.inputs.numpy()}
+    assert all(row.tobytes() in rows for row in tenth.train.inputs.numpy())
+    assert torch.equal(tenth.train.inputs, make_task("characters", {"share": 0.1}).train.inputs)
+
+
+def test_what_is_no_text_or_too_short_is_refused(folder):
+    (folder / "short.txt").write_text("abc")
+    (folder / "binary.txt").write_bytes(b"abc\xff\xfe" * 1000)
+    with pytest.raises(TaskError, match="has 3 characters, too few for sequences of 100"):
+        make_task("characters", {"text": "short.txt"}, str(folder))
+    with pytest.raises(TaskError, match=r"binary\.txt is not UTF-8 text: invalid start byte at byte 3"):
+        make_task("characters", {"text": "binary.txt"}, str(folder))
+
+
+def test_knowing_only_how_frequent_characters_are_costs_their_entropy():
+    task = make_task("characters", {"share": 0.2})
+    targets = task.train.targets
+    counts = Counter(targets.flatten().tolist())
+    total = sum(counts.values())
+    entropy = -sum(n / total * math.log(n / total) for n in counts.values())
+    logits = torch.tensor(
+        [math.log(counts[i] / total) if i in counts else -100.0 for i in range(task.output_size)]
+    )
+    few = targets[:200]
+    expected = -sum(math.log(counts[i] / total) for i in few.flatten().tolist()) / few.numel()
+    assert task.metric(logits.expand(200, 100, -1), few) == pytest.approx(expected, rel=1e-5)
+    assert expected == pytest.approx(entropy, rel=0.1)
+
+
+def test_war_and_peace_is_the_text_of_the_papers():
+    task = make_task("characters", {"text": "war_and_peace"}, data_folder("war_and_peace.txt"))
+    assert task.input_size == task.output_size == 82
+    assert [len(s) for s in (task.train, task.validation, task.test)] == [25618, 3202, 3202]
+    spelled = "".join(task.alphabet[i] for i in task.train.inputs[0].tolist())
+    assert spelled.startswith('CHAPTER I\n\n"Well, Prince, so Genoa and Lucca')
+
+
+def idx(sizes, data, magic=b"\x00\x00\x08"):
+    return gzip.compress(magic + bytes([len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes) + data)
+
+
+def test_idx_files():
+    found = read_idx(idx((2, 3), bytes(range(6))), "x")
+    assert found.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"no gzip", "x: not a whole gzip file"),
+        (idx((2, 3), bytes(6))[:-9], "x: not a whole gzip file"),
+        (idx((2, 3), bytes(5)), "x: holds 5 bytes of data, its header announces 6"),
+        (idx((2,), bytes(2), b"\x00\x00\x0d"), "x: not an IDX file of unsigned bytes"),
+        (gzip.compress(b"\x00\x00\x08\x03\x00"), "x: truncated inside its header"),
+    ],
+)
+def test_damaged_idx_files_are_one_line(content, message):
+    with pytest.raises(TaskError, match=message):
+        read_idx(content, "x")
+
+
+def mnist(**options):
+    return make_task("sequential_mnist", {"source": "test_files", **options}, data_folder("mnist"))
+
+
+def test_mnist_orders_are_the_same_pixels():
+    rows, pixels, permuted = mnist(), mnist(order="pixels"), mnist(order="permuted")
+    assert [len(s) for s in (rows.train, rows.validation, rows.test)] == [8000, 1000, 1000]
+    assert rows.train.inputs.shape == (8000, 28, 28)
+    assert pixels.train.inputs.shape == permuted.train.inputs.shape == (8000, 784, 1)
+    assert torch.equal(rows.train.inputs.flatten(1), pixels.train.inputs.flatten(1))
+    order = torch.randperm(784, generator=torch.Generator().manual_seed(784))
+    assert torch.equal(permuted.validation.inputs[..., 0], pixels.validation.inputs[:, order, 0])
+    encoded = rows.encode(rows.test.inputs)
+    assert (encoded.min().item(), encoded.max().item()) == (0.0, 1.0)
+    # Published counts of the digits 0-9 among the 10,000 test images.
+    labels = torch.cat([rows.train.targets, rows.validation.targets, rows.test.targets])
+    assert labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_a_share_of_mnist():
+    assert len(mnist(share=0.25).train) == 2000
+
+
+def test_a_folder_without_the_training_files_says_how_to_go_on(tmp_path):
+    with pytest.raises(
+        TaskError, match=r'has no file mnist/train-images.*; the option source = "test_files"'
+    ):
+        make_task("sequential_mnist", {}, str(tmp_path))
+
+
+def test_a_damaged_mnist_file_is_refused(tmp_path):
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "t10k-images-idx3-ubyte.gz").write_bytes(idx((1, 28, 28), bytes(784)))
+    with pytest.raises(TaskError, match=r"t10k-images-idx3-ubyte\.gz: its SHA-256 is"):
+        make_task("sequential_mnist", {"source": "test_files"}, str(tmp_path))
+
+
+def test_motion_capture_is_standardised_by_its_training_frames():
+    folder = data_folder("cmu_mocap")
+    task = make_task("motion_capture", {"activity": "walking", "length": 1, "stride": 1}, folder)
+    paths = [f"{folder}/cmu_mocap/train/walking/walking_{n}.txt" for n in range(1, 5)]
+    recordings = [np.genfromtxt(path, delimiter=",") for path in paths]
+    frames = np.concatenate(recordings)
+    moving = [column for column in range(117) if frames[:, column].std() > 1e-4][:20]
+    expected = (frames[:, moving] - frames[:, moving].mean(0)) / frames[:, moving].std(0)
+    # Sequences of one frame: inputs are all frames but each recording's last, targets all but the first.
+    lasts = np.cumsum([len(r) for r in recordings]) - 1
+    inputs = torch.tensor(np.delete(expected, lasts, axis=0), dtype=torch.float32)
+    torch.testing.assert_close(task.train.inputs[:, 0], inputs, rtol=1e-4, atol=1e-5)
+    firsts = np.concatenate([[0], lasts[:-1] + 1])
+    targets = torch.tensor(np.delete(expected, firsts, axis=0), dtype=torch.float32)
+    torch.testing.assert_close(task.train.targets[:, 0], targets, rtol=1e-4, atol=1e-5)
+    # Moments over the training frames: mean 0 and variance 1, so answering the mean costs 1.
+    everything = torch.cat([task.train.inputs[:, 0], torch.tensor(expected[lasts], dtype=torch.float32)])
+    assert everything.mean(0).abs().max() < 1e-4
+    assert everything.square().mean().item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_motion_capture_targets_are_the_next_frames_and_splits_are_whole_recordings():
+    task = make_task("motion_capture", {}, data_folder("cmu_mocap"))
+    assert task.train.inputs.shape[1:] == task.train.targets.shape[1:] == (25, 20)
+    torch.testing.assert_close(task.train.inputs[:, 1:], task.train.targets[:, :-1], rtol=0, atol=0)
+    # Frames a recording: (n - 1) // 25 sequences without overlap; lengths of the fifth and the test ones.
+    assert len(task.validation) == sum((n - 1) // 25 for n in (403, 573, 330, 352))
+    assert len(task.test) == sum((n - 1) // 25 for n in (577, 598, 359, 2086))
+    # Motion is smooth: repeating the last frame is far better than the mean, and leaves something to learn.
+    repeating = task.metric(task.validation.inputs, task.validation.targets)
+    assert 0.001 < repeating < 0.05
+    with pytest.raises(TaskError, match="features must lie between 1 and"):
+        make_task("motion_capture", {"features": 117}, data_folder("cmu_mocap"))
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"1,2,x\n", "not a table of numbers"),
+        (b"1,2\n3\n", "not a table"),
+        (b"1,2\n", "2 numbers, expected 117"),
+    ],
+)
+def test_damaged_motion_files_are_one_line(content, message):
+    with pytest.raises(TaskError, match=message) as caught:
+        read_frames(content, "walking_1.txt")
+    assert str(caught.value).startswith("walking_1.txt: ")
