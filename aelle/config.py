@@ -71,13 +71,16 @@ def _searched(kind: Any) -> Any:
     """Type of one entry of the search space: a value, a grid of values, or a distribution of them."""
     forms: dict[str, Any] = {"fixed": kind, "grid": Annotated[list[kind], Field(min_length=1)], "choice": Choice}
     if kind is not str:
-        forms |= {"uniform": Uniform, "log_uniform": LogUniform}
+        forms.update(uniform=Uniform, log_uniform=LogUniform)
     tagged = tuple(Annotated[form, Tag(name)] for name, form in forms.items())
     return Annotated[Union[tagged], Discriminator(_shape)]  # noqa: UP007
 
 
 class Networks(_Strict):
-    """The search space. A plain list is a grid axis; a distribution is drawn anew for every network."""
+    """The search space. A plain list is a grid axis; a distribution is drawn anew for every network.
+
+    `cell_options` are fixed hyperparameters of an architecture, checked by it: `cell_options.cornn.dt = 0.05`.
+    """
 
     architecture: _searched(str) = ["rnn", "gru", "lstm"]  # type: ignore[valid-type]
     hidden_size: _searched(PositiveInt) = [16, 32]  # type: ignore[valid-type]
@@ -89,6 +92,7 @@ class Networks(_Strict):
     learning_rate: _searched(PositiveFloat) = 0.003  # type: ignore[valid-type]
     dropout: _searched(Fraction) = 0.0  # type: ignore[valid-type]
     weight_decay: _searched(NonNegativeFloat) = 0.0  # type: ignore[valid-type]
+    cell_options: dict[str, dict[str, float]] = {}
 
     @model_validator(mode="after")
     def _one_initialisation(self) -> Networks:

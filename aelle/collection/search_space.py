@@ -47,11 +47,15 @@ class Variant:
     batch_size: int
     gradient_clip: float | None
     seed: int
+    cell_options: str = ""  # canonical JSON, empty where there are none
 
     @property
     def network_id(self) -> str:
         """Twelve hexadecimal digits of the content's SHA-256."""
-        return _digest(asdict(self))
+        content = asdict(self)
+        if not self.cell_options:
+            del content["cell_options"]  # so that a cell that gains options keeps its networks' ids
+        return _digest(content)
 
     @property
     def init_gain(self) -> float:
@@ -78,7 +82,8 @@ def variants(experiment: Experiment) -> list[Variant]:
     """All networks of an experiment: every grid point × `per_combination` draws.
 
     Raises:
-        ValueError: where a drawn value is out of its range, for example a dropout of 1.
+        ValueError: where a drawn value is out of its range, for example a dropout of 1, or cell options are
+            for an architecture that is not in the search space.
     """
     networks = experiment.networks
     axes = {name: _axis(getattr(networks, name)) for name in _SEARCHED}
@@ -87,6 +92,13 @@ def variants(experiment: Experiment) -> list[Variant]:
         point = dict(zip(axes, values, strict=True))
         for repeat in range(networks.per_combination):
             found.append(_draw(experiment, point, repeat))
+    drawn = sorted({variant.architecture for variant in found})
+    for architecture in networks.cell_options:
+        if architecture not in drawn:
+            raise ValueError(
+                f"networks.cell_options: no network has the architecture {architecture!r}; "
+                f"there are {', '.join(drawn)}"
+            )
     return found
 
 
@@ -115,6 +127,7 @@ def _draw(experiment: Experiment, point: Mapping[str, Any], repeat: int) -> Vari
     seed = int(random.integers(2**31))
     _check(drawn)
     gain, scale = drawn.pop("init_gain"), drawn.pop("init_scale")
+    options = experiment.networks.cell_options.get(drawn["architecture"])
     if scale is None:
         scale = (1.0 if gain is None else float(gain)) / int(drawn["hidden_size"]) ** 0.5
     return Variant(
@@ -125,6 +138,7 @@ def _draw(experiment: Experiment, point: Mapping[str, Any], repeat: int) -> Vari
         batch_size=experiment.training.batch_size,
         gradient_clip=experiment.training.gradient_clip,
         seed=seed,
+        cell_options=json.dumps(options, sort_keys=True) if options else "",
         **{**drawn, **{name: float(drawn[name]) for name in ("learning_rate", "dropout", "weight_decay")}},
     )
 

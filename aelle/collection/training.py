@@ -7,6 +7,7 @@ a resumed network, or one in another cohort or process, continues to the same bi
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -121,8 +122,9 @@ def build_network(variant: Variant, task: Task) -> Network:
         cell_class(variant.architecture),
         [task.input_size] + [variant.hidden_size] * variant.num_layers,
     )
+    options = json.loads(variant.cell_options or "{}")
     with torch.random.fork_rng(devices=[]):  # the modules' own initialisation, which is drawn over here
-        cells = [kind(below, variant.hidden_size, variant.bias) for below in sizes[:-1]]
+        cells = [kind(below, variant.hidden_size, variant.bias, **options) for below in sizes[:-1]]
         readout = nn.Linear(variant.hidden_size, task.output_size)
     for cell in cells:
         cell.reset_parameters(variant.init_scale, generator)

@@ -15,7 +15,7 @@ from aelle.recurrent.projected import ProjectedCell
 class AntisymmetricRNN(ProjectedCell):
     """h' = h + ε tanh(A h + V x + b) with A = W - Wᵀ - γI: forward Euler of an ODE that hardly grows or shrinks.
 
-    Section 3 of the paper, with the diffusion γ that makes Euler's step stable. Near h = 0 without input the
+    The paper's network with its diffusion γ, which makes Euler's step stable. Near h = 0 without input the
     exponents are ½ ln((1-εγ)² + ε²ω²), ±iω the eigenvalues of W - Wᵀ.
 
     `reset_parameters(scale)` draws the entries of W (not of W - Wᵀ) from U(±scale).
@@ -56,7 +56,7 @@ class AntisymmetricRNN(ProjectedCell):
 class GatedAntisymmetricRNN(AntisymmetricRNN):
     """h' = h + ε z ∘ tanh(A h + V_h x + b_h), z = σ(A h + V_z x + b_z): the gate shares the recurrent matrix.
 
-    Section 3.3 of the paper ("gating mechanism"). weight_ih (2H, I) and bias_ih (2H,) hold V_h above V_z.
+    The paper's network with its gating mechanism. weight_ih (2H, I) and bias_ih (2H,) hold V_h above V_z.
     """
 
     architecture = "gated_asrnn"

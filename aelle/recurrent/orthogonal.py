@@ -15,8 +15,8 @@ _THRESHOLD_SCALE = 0.01  # of the authors' modReLU
 class ExpRNN(ProjectedCell):
     """expRNN: h' = modReLU(B h + T x + b) with B = exp(W - Wᵀ), orthogonal whatever W is.
 
-    Section 4 of the paper; modReLU_t(a) = sign(a) max(|a| + t, 0) with a trained threshold t a unit (Arjovsky,
-    Shah & Bengio 2016, equation 8). The authors parametrise the skew-symmetric matrix by one triangle; here
+    modReLU_t(a) = sign(a) max(|a| + t, 0) has a trained threshold t a unit (Arjovsky, Shah & Bengio 2016,
+    arXiv:1511.06464). The authors parametrise the skew-symmetric matrix by one triangle; here
     it is W - Wᵀ as in `AntisymmetricRNN`, so that equal scales mean equal matrices in both.
 
     modReLU has slope 1 wherever a unit is active and 0 where it is not: while all are active, every exponent
