@@ -47,15 +47,21 @@ def cli() -> None:
 @_overrides
 @_quiet
 @click.option("--retry-failed", is_flag=True, help="Run again the cohorts in which networks failed.")
+@click.option("--extend", is_flag=True, help="Add the networks of a wider search space to the folder.")
 def collect(
-    experiment_file: Path, output: Path | None, overrides: tuple[str, ...], quiet: bool, retry_failed: bool
+    experiment_file: Path,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    quiet: bool,
+    retry_failed: bool,
+    extend: bool,
 ) -> None:
     """Train networks and record their spectra.
 
     Stop it however you like; the same command resumes where it was.
     """
     experiment, folder = _load(experiment_file, output, overrides)
-    _collect(experiment, folder, quiet, retry_failed)
+    _collect(experiment, folder, quiet, retry_failed, extend)
 
 
 @cli.command()
@@ -123,7 +129,7 @@ def run(
     loaded = [_load(file, output, overrides) for file in experiment_files]
     for experiment, folder in loaded:
         click.secho(f"\n{experiment.name}", bold=True)
-        _collect(experiment, folder, quiet, retry_failed=False)
+        _collect(experiment, folder, quiet)
         _train(folder, quiet)
         _predict(folder, quiet)
         _write_page(folder, folder.page)
@@ -147,10 +153,19 @@ def _existing(folder: Path) -> ExperimentFolder:
     return ExperimentFolder(folder).require()
 
 
-def _collect(experiment: Experiment, folder: ExperimentFolder, quiet: bool, retry_failed: bool) -> None:
+def _collect(
+    experiment: Experiment,
+    folder: ExperimentFolder,
+    quiet: bool,
+    retry_failed: bool = False,
+    extend: bool = False,
+) -> None:
     from aelle.collection.collect import collect as collect_records
 
-    click.echo(collect_records(experiment, folder, progress=not quiet, retry_failed=retry_failed))
+    summary = collect_records(
+        experiment, folder, progress=not quiet, retry_failed=retry_failed, extend=extend
+    )
+    click.echo(summary)
 
 
 def _train(folder: ExperimentFolder, quiet: bool) -> None:

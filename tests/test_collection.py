@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,7 +159,7 @@ def test_training_continues_to_the_same_bits_from_its_state():
     task = make_task(settings.task.name, settings.task.options)
     from aelle.collection.search_space import cohorts
 
-    cohort = cohorts(settings)[-1]
+    cohort = cohorts(variants(settings), 2)[-1]
     straight, stopped = NativeTraining(cohort, task, 4), NativeTraining(cohort, task, 4)
     losses = [[t.val_loss for t in epoch.trainees] for epoch in straight]
     for epoch in stopped:
@@ -246,6 +247,27 @@ def test_a_folder_of_another_experiment_is_refused_and_kept(quiet):
     assert {p: p.read_bytes() for p in quiet.root.rglob("*.parquet")} == before
     # What decides nothing may change, and a finished collection has nothing left to do.
     assert "nothing left to do" in str(collect(experiment(training={"workers": 1}), quiet, progress=False))
+
+
+def test_a_wider_search_space_extends_a_folder_and_trains_nothing_twice(quiet, tmp_path):
+    folder = ExperimentFolder(tmp_path / "x")
+    shutil.copytree(quiet.root, folder.root)
+    before = {p.name: p.read_bytes() for p in folder.records.iterdir()}
+    wider = experiment(networks={"per_combination": 4})
+    with pytest.raises(
+        ConfigError, match=r"networks\.per_combination = 3.* = 4.*or add networks with --extend"
+    ):
+        collect(wider, folder, progress=False)
+    collect(wider, folder, progress=False, extend=True)
+    records = read_records(folder)
+    assert records.network_id.nunique() == 12
+    assert {name: (folder.records / name).read_bytes() for name in before} == before
+    file = folder.experiment_file.read_bytes()
+    with pytest.raises(ConfigError, match=r"no longer holds 3 of its networks; --extend only adds"):
+        collect(experiment(), folder, progress=False, extend=True)
+    with pytest.raises(ConfigError, match=r"training\.epochs"):
+        collect(experiment(training={"epochs": 5}), folder, progress=False, extend=True)
+    assert folder.experiment_file.read_bytes() == file
 
 
 def test_a_second_collection_in_one_folder_is_refused(tmp_path):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,23 +14,19 @@ from tqdm.auto import tqdm
 
 from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, best_metric, driving_sequences, run_cohort
 from aelle.collection.engines import LocalProcesses
-from aelle.collection.search_space import Cohort, cohorts
+from aelle.collection.ledger import claim
+from aelle.collection.search_space import Cohort, Variant, cohorts, variants
 from aelle.collection.training import build_network
-from aelle.config import ConfigError, Experiment, dump_experiment, load_experiment
+from aelle.config import ConfigError, Experiment
 from aelle.records import (
     ExperimentFolder,
     RecordsError,
     append_failure,
     read_failures,
     remove_partial_files,
-    write_bytes,
     write_json,
 )
 from aelle.tasks.registry import make_task
-
-# What decides the records; the rest of an experiment may change between runs.
-_DECISIVE = {"name", "seed", "task", "networks", "training", "spectrum"}
-_INDIFFERENT = {"data_folder", "workers", "keep_checkpoints", "stop_after_failures"}
 
 
 class CollectionStopped(RuntimeError):  # noqa: N818
@@ -60,11 +55,13 @@ def collect(
     progress: bool = True,
     on_epoch: OnEpoch | None = None,
     retry_failed: bool = False,
+    extend: bool = False,
 ) -> CollectionSummary:
     """Train every network of an experiment and record it, epoch by epoch; resume where records exist.
 
     `on_epoch` is called in the workers with the rows of each cohort's epoch and returns the ids of networks
-    to stop there (status "pruned"). `retry_failed` runs again the cohorts in which networks failed.
+    to stop there (status "pruned"). `retry_failed` runs again the cohorts in which networks failed;
+    `extend` adds the networks of a wider search space to a folder that holds those of a narrower one.
 
     Raises:
         ConfigError: where the experiment cannot be run, or the folder holds another experiment's records.
@@ -73,9 +70,10 @@ def collect(
     """
     folder = folder if isinstance(folder, ExperimentFolder) else ExperimentFolder(Path(folder))
     job = _prepare(experiment, folder, on_epoch)
-    every = _checked_cohorts(experiment, job)
+    found = _checked_variants(experiment, job)
     with _locked(folder):
-        _claim(folder, experiment)
+        every = claim(folder, experiment, found, extend)
+        write_json(folder.root / "environment.json", _environment())
         remove_partial_files(folder)
         failed = {str(failure["cohort"]) for failure in read_failures(folder)} if retry_failed else set()
         pending = [
@@ -93,15 +91,15 @@ def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch
     return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch)
 
 
-def _checked_cohorts(experiment: Experiment, job: Job) -> list[Cohort]:
-    """All cohorts; the first network of each is built once, so that a bad variant is refused at the start."""
+def _checked_variants(experiment: Experiment, job: Job) -> list[Variant]:
+    """All variants; one network of each shape is built, so that a bad one is refused at the start."""
     try:
-        every = cohorts(experiment)
-        for cohort in every:
+        found = variants(experiment)
+        for cohort in cohorts(found, len(found)):
             build_network(cohort.variants[0], job.task)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return every
+    return found
 
 
 @contextmanager
@@ -119,47 +117,6 @@ def _locked(folder: ExperimentFolder) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _claim(folder: ExperimentFolder, experiment: Experiment) -> None:
-    """Write the resolved experiment into the folder, or refuse a folder of another experiment."""
-    if folder.experiment_file.exists():
-        difference = _difference(load_experiment(folder.experiment_file), experiment)
-        if difference:
-            raise ConfigError(
-                f"{folder.root}: holds records of another experiment ({'; '.join(difference)}); "
-                f"choose another folder with --output, or undo the change"
-            )
-    elif folder.records.exists() and any(folder.records.iterdir()):
-        raise RecordsError(f"{folder.root}: holds records but no experiment.toml; choose another folder")
-    write_bytes(folder.experiment_file, dump_experiment(experiment).encode())
-    write_json(folder.root / "environment.json", _environment())
-
-
-def _difference(old: Experiment, new: Experiment) -> list[str]:
-    """Changed decisive settings as `key: old → new`."""
-
-    def lines(experiment: Experiment) -> list[str]:
-        content = experiment.model_dump(mode="json", include=_DECISIVE)
-        content |= {
-            section: {k: v for k, v in content[section].items() if k not in _INDIFFERENT}
-            for section in ("task", "training")
-        }
-        return [f"{key} = {value}" for key, value in _flat(content)]
-
-    return [
-        line.replace("- ", "was ", 1).replace("+ ", "is ", 1)
-        for line in difflib.ndiff(lines(old), lines(new))
-        if line.startswith(("- ", "+ "))
-    ]
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _environment() -> dict[str, str]:

@@ -102,12 +102,11 @@ def variants(experiment: Experiment) -> list[Variant]:
     return found
 
 
-def cohorts(experiment: Experiment) -> list[Cohort]:
-    """Group an experiment's variants by shape into cohorts of at most `training.cohort_size`."""
+def cohorts(found: Sequence[Variant], size: int) -> list[Cohort]:
+    """Group variants by shape into cohorts of at most `size`."""
     groups: dict[tuple[Any, ...], list[Variant]] = {}
-    for variant in variants(experiment):
+    for variant in found:
         groups.setdefault((variant.architecture, variant.hidden_size, variant.num_layers), []).append(variant)
-    size = experiment.training.cohort_size
     return [
         Cohort(tuple(group[start : start + size]))
         for group in groups.values()

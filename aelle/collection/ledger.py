@@ -1,0 +1,107 @@
+"""The resume ledger: which experiment a folder belongs to, and which networks train together in it.
+
+Networks are assigned to cohorts once, in cohorts.json; whatever is added later gets cohorts of its own. So a
+resumed or extended run finds every cohort as it was, and no network is trained twice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aelle.collection.search_space import Cohort, Variant, cohorts
+from aelle.config import ConfigError, Experiment, dump_experiment, load_experiment
+from aelle.records import ExperimentFolder, RecordsError, write_bytes, write_json
+
+# What decides the records; the rest of an experiment may change between runs.
+_DECISIVE = {"name", "seed", "task", "networks", "training", "spectrum"}
+_INDIFFERENT = {"data_folder", "workers", "cohort_size", "keep_checkpoints", "stop_after_failures"}
+
+
+def claim(
+    folder: ExperimentFolder, experiment: Experiment, variants: Sequence[Variant], extend: bool = False
+) -> list[Cohort]:
+    """Make a folder this experiment's and return its cohorts, or refuse a folder of another experiment.
+
+    With `extend`, a wider search space is accepted. Nothing is written before everything is checked.
+
+    Raises:
+        ConfigError: where the folder holds another experiment; the message shows the difference.
+        RecordsError: where it holds records of no experiment, or its ledger is corrupt.
+    """
+    if folder.experiment_file.exists():
+        difference = _difference(load_experiment(folder.experiment_file), experiment)
+        allowed = extend and all(line.split(" ")[1].startswith("networks.") for line in difference)
+        if difference and not allowed:
+            raise ConfigError(
+                f"{folder.root}: holds records of another experiment ({'; '.join(difference)}); choose another "
+                f"folder with --output, undo the change, or add networks with --extend"
+            )
+    elif folder.records.exists() and any(folder.records.iterdir()):
+        raise RecordsError(f"{folder.root}: holds records but no experiment.toml; choose another folder")
+    found = _assigned(folder, variants, experiment.training.cohort_size)
+    write_bytes(folder.experiment_file, dump_experiment(experiment).encode())
+    _write(folder, found)
+    return found
+
+
+def _assigned(folder: ExperimentFolder, variants: Sequence[Variant], size: int) -> list[Cohort]:
+    """All cohorts of a folder: those assigned before, then new ones for networks not assigned yet."""
+    known = {variant.network_id: variant for variant in variants}
+    assigned = _read(folder)
+    lost = [network for members in assigned.values() for network in members if network not in known]
+    if lost:
+        raise ConfigError(
+            f"{folder.root}: the search space no longer holds {len(lost)} of its networks; --extend only adds"
+        )
+    found = [Cohort(tuple(known[network] for network in members)) for members in assigned.values()]
+    taken = {network for members in assigned.values() for network in members}
+    found += cohorts([variant for variant in variants if variant.network_id not in taken], size)
+    return found
+
+
+def _read(folder: ExperimentFolder) -> dict[str, list[str]]:
+    path = folder.root / "cohorts.json"
+    if not path.exists():
+        return {}
+    try:
+        return {
+            str(cohort): [str(n) for n in members] for cohort, members in json.loads(path.read_text()).items()
+        }
+    except (ValueError, AttributeError, TypeError) as error:
+        raise RecordsError(
+            f"{path}: not a readable list of cohorts ({error}); restore or remove it"
+        ) from error
+
+
+def _write(folder: ExperimentFolder, found: Sequence[Cohort]) -> None:
+    content = {cohort.cohort_id: [variant.network_id for variant in cohort.variants] for cohort in found}
+    write_json(folder.root / "cohorts.json", content)
+
+
+def _difference(old: Experiment, new: Experiment) -> list[str]:
+    """Changed decisive settings as `key: old → new`."""
+
+    def lines(experiment: Experiment) -> list[str]:
+        content = experiment.model_dump(mode="json", include=_DECISIVE)
+        content |= {
+            section: {k: v for k, v in content[section].items() if k not in _INDIFFERENT}
+            for section in ("task", "training")
+        }
+        return [f"{key} = {value}" for key, value in _flat(content)]
+
+    return [
+        line.replace("- ", "was ", 1).replace("+ ", "is ", 1)
+        for line in difflib.ndiff(lines(old), lines(new))
+        if line.startswith(("- ", "+ "))
+    ]
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
