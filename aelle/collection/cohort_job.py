@@ -109,11 +109,16 @@ def _row(job: Job, cohort: Cohort, epoch: Epoch, trainee: Trainee) -> dict[str, 
 
 
 def _spectrum(job: Job, trainee: Trainee) -> dict[str, Any]:
-    settings = job.experiment.spectrum
+    settings, rule = job.experiment.spectrum, job.task.learning_rule
     started = time.perf_counter()
     try:
         found = lyapunov_spectrum(
-            trainee.network, job.driving, state=settings.state, warmup=settings.warmup, qr_interval="auto"
+            trainee.network,
+            job.driving,
+            state=settings.state,
+            warmup=settings.warmup,
+            qr_interval="auto",
+            initial_state=None if rule is None else rule.running_state(trainee.optimiser),
         )
     except Exception as error:
         trainee.status, trainee.error = "failed", f"{type(error).__name__}: {error}"

@@ -80,7 +80,7 @@ class NativeTraining:
                 torch.manual_seed(seed_of(trainee.variant, epoch))
                 if epoch > 0:
                     trainee.train_loss = train_epoch(trainee, self.task)
-            trainee.val_loss, trainee.val_metric = evaluate(trainee.network, self.task, self.task.validation)
+            trainee.val_loss, trainee.val_metric = evaluate_trainee(trainee, self.task)
         except Exception as error:
             trainee.status, trainee.error = "failed", f"{type(error).__name__}: {error}"
         else:
@@ -108,9 +108,13 @@ class NativeTraining:
                 prefix = f"{trainee.variant.network_id}/"
                 with torch.no_grad():
                     parameter.copy_(tensors[f"{prefix}weight/{name}"])
-                moments = ("step", "exp_avg", "exp_avg_sq")
-                stored = {moment: tensors.get(f"{prefix}{moment}/{name}") for moment in moments}
-                if stored["step"] is not None:
+                stored = {
+                    key.removeprefix(prefix).removesuffix(f"/{name}"): tensor
+                    for key, tensor in tensors.items()
+                    if key.startswith(prefix) and key.endswith(f"/{name}")
+                }
+                del stored["weight"]
+                if stored:
                     trainee.optimiser.state[parameter] = stored
         self.next_epoch = epoch + 1
 
@@ -131,7 +135,10 @@ def build_network(variant: Variant, task: Task) -> Network:
     with torch.no_grad():
         for parameter in readout.parameters():
             parameter.uniform_(-(variant.hidden_size**-0.5), variant.hidden_size**-0.5, generator=generator)
-    return Network(cells, readout, variant.dropout)
+    network = Network(cells, readout, variant.dropout)
+    if task.learning_rule is not None:
+        task.learning_rule.prepare(network)
+    return network
 
 
 def seed_of(variant: Variant, epoch: int) -> int:
@@ -142,6 +149,8 @@ def seed_of(variant: Variant, epoch: int) -> int:
 
 def train_epoch(trainee: Trainee, task: Task) -> float:
     """Run one pass over the training split in a fresh order; return the mean loss."""
+    if task.learning_rule is not None:
+        return task.learning_rule.train_epoch(trainee.network, trainee.optimiser)
     network, variant = trainee.network.train(), trainee.variant
     order = torch.randperm(len(task.train))
     total = torch.zeros(())
@@ -158,6 +167,13 @@ def train_epoch(trainee: Trainee, task: Task) -> float:
     return total.item() / len(order)
 
 
+def evaluate_trainee(trainee: Trainee, task: Task) -> tuple[float, float]:
+    """Validation loss and metric, by the task's own learning rule where it has one."""
+    if task.learning_rule is not None:
+        return task.learning_rule.evaluate(trainee.network, trainee.optimiser, task.validation)
+    return evaluate(trainee.network, task, task.validation)
+
+
 @torch.no_grad()
 def evaluate(network: Network, task: Task, split: Split) -> tuple[float, float]:
     """Loss and metric over a whole split, without dropout."""
@@ -172,6 +188,10 @@ def evaluate(network: Network, task: Task, split: Split) -> tuple[float, float]:
 
 def _trainee(variant: Variant, task: Task) -> Trainee:
     network = build_network(variant, task)
+    if task.learning_rule is not None:
+        generator = torch.Generator().manual_seed(seed_of(variant, 0))
+        rule = task.learning_rule.optimiser(network, variant.learning_rate, generator)
+        return Trainee(variant, network, rule)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=variant.learning_rate, weight_decay=variant.weight_decay, fused=True
     )

@@ -15,9 +15,11 @@ from aelle.recurrent.long_expressive_memory import LEM
 from aelle.recurrent.lstm import LSTM
 from aelle.recurrent.min_gru import MinGRU
 from aelle.recurrent.orthogonal import ExpRNN
+from aelle.recurrent.rate import RateNetwork, RobustRateNetwork
 
 _CELLS: tuple[type[Cell], ...] = (TanhRNN, ReluRNN, GRU, LSTM)
 _CELLS += (AntisymmetricRNN, GatedAntisymmetricRNN, CoRNN, LipschitzRNN, ExpRNN, LEM, MinGRU)
+_CELLS += (RateNetwork, RobustRateNetwork)
 ARCHITECTURES: dict[str, type[Cell]] = {cell.architecture: cell for cell in _CELLS}
 
 

@@ -15,12 +15,12 @@ from aelle.tasks.digits import Digits
 from aelle.tasks.latch import Latch
 from aelle.tasks.motion_capture import MotionCapture
 from aelle.tasks.sequential_mnist import SequentialMNIST
+from aelle.tasks.target_learning import TargetLearning
 from aelle.tasks.task import Task, TaskError
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (Digits, Latch, Characters, SequentialMNIST, MotionCapture, Adding, CopyMemory)
-}
+_TASKS: tuple[type[Task], ...] = (Digits, Latch, Characters, SequentialMNIST, MotionCapture)
+_TASKS += (TargetLearning, Adding, CopyMemory)
+TASKS: dict[str, type[Task]] = {task.name: task for task in _TASKS}
 
 
 def register(task: type[Task]) -> type[Task]:

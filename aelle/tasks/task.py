@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +29,45 @@ class Split:
         return Split(self.inputs[index], self.targets[index])
 
 
+class LearningRule(ABC):
+    """A way to learn other than gradient descent through time, for tasks that need one.
+
+    Networks are those of `aelle.recurrent.network.Network`. What a rule keeps from one epoch to the next are
+    tensors in `optimiser.state`, by parameter, as torch's optimisers keep their moments.
+    """
+
+    @abstractmethod
+    def prepare(self, network: Any) -> None:
+        """Change an untrained network into the form that the rule trains.
+
+        Raises:
+            TaskError: for an architecture that the rule cannot train.
+        """
+
+    @abstractmethod
+    def optimiser(
+        self, network: Any, learning_rate: float, generator: torch.Generator
+    ) -> torch.optim.Optimizer:
+        """Return an optimiser that holds the rule's state before the first epoch."""
+
+    @abstractmethod
+    def train_epoch(self, network: Any, optimiser: torch.optim.Optimizer) -> float:
+        """Train for one epoch; return its mean loss."""
+
+    @abstractmethod
+    def evaluate(self, network: Any, optimiser: torch.optim.Optimizer, split: Split) -> tuple[float, float]:
+        """Loss and metric of a split."""
+
+    @abstractmethod
+    def running_state(self, optimiser: torch.optim.Optimizer) -> Tensor:
+        """State (n,) in which the network is after its last epoch: spectra are taken from there."""
+
+
 class Task(ABC):
     """What a network learns. The splits are fixed: equal options give equal data.
 
     Attributes:
+        learning_rule: how networks learn; gradient descent where None.
         readout_steps: the steps of a sequence at which the readout is asked.
         metric_name, higher_is_better: what `metric` gives.
     """
@@ -41,6 +76,7 @@ class Task(ABC):
     metric_name: ClassVar[str]
     higher_is_better: ClassVar[bool]
     readout_steps: ClassVar[slice] = slice(None)
+    learning_rule: LearningRule | None = None
     input_size: int
     output_size: int
     train: Split
