@@ -2,24 +2,29 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.developed
 
 .PHONY: demo test lint types clean
 
-$(STAMP): pyproject.toml
+$(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[web,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[web]'
 	touch $@
 
-demo: $(STAMP)
+$(DEVELOPED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[web,ray,optuna,dev]'
+	touch $@
+
+demo: $(INSTALLED)
 	$(BIN)/aelle run experiments/digits.toml experiments/latch.toml
 
-lint: $(STAMP)
+lint: $(DEVELOPED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)
+types: $(DEVELOPED)
 	$(BIN)/mypy
 
 test: lint types

@@ -48,6 +48,9 @@ def cli() -> None:
 @_quiet
 @click.option("--retry-failed", is_flag=True, help="Run again the cohorts in which networks failed.")
 @click.option("--extend", is_flag=True, help="Add the networks of a wider search space to the folder.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--address", help="Address of a running Ray cluster [default: start one on this machine].")
+@click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Share of a GPU a Ray task needs.")
 def collect(
     experiment_file: Path,
     output: Path | None,
@@ -55,13 +58,28 @@ def collect(
     quiet: bool,
     retry_failed: bool,
     extend: bool,
+    engine: str,
+    address: str | None,
+    gpus: float,
 ) -> None:
     """Train networks and record their spectra.
 
     Stop it however you like; the same command resumes where it was.
     """
     experiment, folder = _load(experiment_file, output, overrides)
-    _collect(experiment, folder, quiet, retry_failed, extend)
+    chosen = None
+    if engine == "ray":
+        from aelle.collection.ray_engine import RayCluster
+
+        chosen = RayCluster(address, gpus)
+    elif address is not None:
+        raise click.UsageError("--address goes with --engine ray")
+    from aelle.collection.collect import collect as collect_records
+
+    summary = collect_records(
+        experiment, folder, progress=not quiet, retry_failed=retry_failed, extend=extend, engine=chosen
+    )
+    click.echo(summary)
 
 
 @cli.command()
@@ -153,19 +171,10 @@ def _existing(folder: Path) -> ExperimentFolder:
     return ExperimentFolder(folder).require()
 
 
-def _collect(
-    experiment: Experiment,
-    folder: ExperimentFolder,
-    quiet: bool,
-    retry_failed: bool = False,
-    extend: bool = False,
-) -> None:
+def _collect(experiment: Experiment, folder: ExperimentFolder, quiet: bool) -> None:
     from aelle.collection.collect import collect as collect_records
 
-    summary = collect_records(
-        experiment, folder, progress=not quiet, retry_failed=retry_failed, extend=extend
-    )
-    click.echo(summary)
+    click.echo(collect_records(experiment, folder, progress=not quiet))
 
 
 def _train(folder: ExperimentFolder, quiet: bool) -> None:

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, best_metric, driving_sequences, run_cohort
-from aelle.collection.engines import LocalProcesses
+from aelle.collection.engines import Engine, LocalProcesses
 from aelle.collection.ledger import claim
 from aelle.collection.search_space import Cohort, Variant, cohorts, variants
 from aelle.collection.training import build_network
@@ -56,12 +56,14 @@ def collect(
     on_epoch: OnEpoch | None = None,
     retry_failed: bool = False,
     extend: bool = False,
+    engine: Engine | None = None,
 ) -> CollectionSummary:
     """Train every network of an experiment and record it, epoch by epoch; resume where records exist.
 
     `on_epoch` is called in the workers with the rows of each cohort's epoch and returns the ids of networks
     to stop there (status "pruned"). `retry_failed` runs again the cohorts in which networks failed;
     `extend` adds the networks of a wider search space to a folder that holds those of a narrower one.
+    `engine` is where cohorts run; local processes where None.
 
     Raises:
         ConfigError: where the experiment cannot be run, or the folder holds another experiment's records.
@@ -82,7 +84,8 @@ def collect(
         networks = sum(len(c.variants) for c in every)
         summary = CollectionSummary(folder, networks)
         if pending:
-            _run(job, pending, networks, summary, progress)
+            chosen = engine or LocalProcesses(experiment.training.workers)
+            _run(job, pending, chosen, summary, progress)
     return summary
 
 
@@ -126,9 +129,8 @@ def _environment() -> dict[str, str]:
     return versions | {"python": platform.python_version(), "machine": platform.machine(), "device": "cpu"}
 
 
-def _run(job: Job, pending: list[Cohort], networks: int, summary: CollectionSummary, progress: bool) -> None:
-    training = job.experiment.training
-    engine = LocalProcesses(training.workers)
+def _run(job: Job, pending: list[Cohort], engine: Engine, summary: CollectionSummary, progress: bool) -> None:
+    training, networks = job.experiment.training, summary.networks
     epochs = training.epochs + 1
     done_before = (networks - sum(len(cohort.variants) for cohort in pending)) * epochs
     with tqdm(

@@ -11,11 +11,23 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, Protocol
 
 from aelle.collection.search_space import Cohort
 
-_RunCohort = Callable[[Any, Cohort, Callable[[int], None]], Any]
+RunCohort = Callable[[Any, Cohort, Callable[[int], None]], Any]
+
+
+class Engine(Protocol):
+    """Runs `function(job, cohort, report)` for every cohort somewhere, and yields results as they come."""
+
+    def run(
+        self, function: RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
+    ) -> Generator[Any, None, None]:
+        """Yield the results; closing the generator ends whatever still runs."""
+        ...
+
+
 _POLL_SECONDS = 0.2
 
 # What a worker holds; set once by its initialiser, so that a task's data travels once a worker.
@@ -44,7 +56,7 @@ class LocalProcesses:
             self._context.set_forkserver_preload(["aelle.collection.cohort_job"])
 
     def run(
-        self, function: _RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
+        self, function: RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
     ) -> Generator[Any, None, None]:
         """Yield `function(job, cohort, report)` of every cohort, in order of completion.
 
@@ -67,7 +79,7 @@ class LocalProcesses:
                     ) from None
 
     def _run_once(
-        self, function: _RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
+        self, function: RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
     ) -> Generator[Any, None, None]:
         progress = self._context.Queue()
         # Pickled here and plainly: torch's own transport would put every tensor into shared memory files.

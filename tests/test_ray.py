@@ -1,0 +1,47 @@
+"""The Ray engine: a node killed in the middle of a run changes nothing in the records."""
+
+import logging
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+from aelle.collection.collect import collect
+from aelle.records import ExperimentFolder
+from tests.test_collection import comparable, experiment
+
+ray = pytest.importorskip("ray", reason="needs the ray extra")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def test_a_killed_node_costs_nothing(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    from aelle.collection.ray_engine import RayCluster
+
+    settings = experiment(networks={"per_combination": 6})
+    collect(settings, tmp_path / "quiet", progress=False)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    doomed = cluster.add_node(num_cpus=2)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    unfinished_when_killed = []
+
+    def kill_once_it_works():
+        while not list((tmp_path / "x" / "records").glob("*/epoch-0001.parquet")):
+            time.sleep(0.01)
+        cluster.remove_node(doomed, allow_graceful=False)
+        unfinished_when_killed.append(9 - len(list((tmp_path / "x" / "records").glob("*.parquet"))))
+
+    try:
+        cluster.wait_for_nodes()
+        threading.Thread(target=kill_once_it_works, daemon=True).start()
+        collect(settings, tmp_path / "x", progress=False, engine=RayCluster())
+        assert unfinished_when_killed
+        assert unfinished_when_killed[0] > 0, "the run had already ended when the node was killed"
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    pd.testing.assert_frame_equal(
+        comparable(ExperimentFolder(tmp_path / "x")), comparable(tmp_path / "quiet"), check_exact=True
+    )
