@@ -38,79 +38,104 @@ class CellTangent:
         self.input_size: int = cell.input_size
         self.networks: int = cell.population[0] if cell.population else 1
 
-    def _by_network(self, tensor: Tensor | None) -> Tensor:
-        """(rows, ..., d) → (*P, rows of one network · ..., d), as the cell's functions take it."""
-        assert tensor is not None, "a recurrent cell always has inputs"
-        flat = tensor.reshape(self.networks, -1, tensor.shape[-1])
-        return flat if self.cell.population else flat[0]
-
-    def _at_steps(self, inputs: Tensor | None, states: Tensor) -> tuple[Tensor, Tensor]:
-        return self._by_network(inputs), self._by_network(states[:, :-1])
-
-    def trajectory(self, inputs: Tensor | None, state: Tensor, steps: int) -> Tensor:
-        """States (rows, steps + 1, n)."""
+    def segment(
+        self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None
+    ) -> CellSegment:
+        """Trajectory and gates of some steps."""
         assert inputs is not None, "a recurrent cell always has inputs"
-        if not self.cell.population:
-            return self.cell.trajectory(inputs, state)
-        grouped = inputs.reshape(self.networks, -1, *inputs.shape[1:])
-        return self.cell.trajectory(grouped, state.reshape(self.networks, -1, state.shape[-1])).flatten(0, 1)
+        if self.cell.population:
+            inputs = inputs.reshape(self.networks, -1, *inputs.shape[1:])
+            state = state.reshape(self.networks, -1, state.shape[-1])
+        states, terms = self.cell.linearised_trajectory(inputs, state, self.hidden_only)
+        return CellSegment(self, inputs, states, terms, k, chart)
 
     def output(self, states: Tensor) -> Tensor:
         """Hidden vectors after each step."""
         return self.cell.output(states[:, 1:])
 
-    def log_abs_det(self, inputs: Tensor | None, states: Tensor) -> Tensor | None:
-        """Closed form at each step, (rows, steps); None where only part of the state is asked for."""
-        if self.hidden_only:
-            return None
-        closed = self.cell.log_abs_det(*self._at_steps(inputs, states))
-        return None if closed is None else closed.reshape(states.shape[0], -1)
-
     def chunk_steps(self, rows: int, k: int) -> int:
         """Steps whose Jacobians fit the cache."""
-        if self._through_weights(k):
+        if self.through_weights(k):
             return 64
         return max(1, CACHED_BYTES // (8 * rows * self.size * self.cell.hidden_size))
 
-    def _through_weights(self, k: int) -> bool:
+    def through_weights(self, k: int) -> bool:
         """Products through the weights cost G n² k, forming J and applying it G n² · (cheap) + n² k."""
         return self.cell.gates == 1 or 8 * k <= self.cell.hidden_size
 
-    def linearise(self, inputs: Tensor | None, states: Tensor, k: int, chart: Tensor | None) -> Linearisation:
-        """Linearise the steps from states[:, :-1]: by gates where the cell has that form, else its Jacobian."""
-        rows, steps = states.shape[0], states.shape[1] - 1
-        x, state = self._at_steps(inputs, states)
-        terms = self.cell.tangent_terms(x, state, self.hidden_only)
-        if terms is None:
-            jacobian = self.cell.jacobian(x, state).reshape(rows, steps, *2 * [self.cell.state_size])
-            return DenseJacobians(jacobian[..., : self.size, : self.size])
-        weights = [w.reshape(self.networks, *w.shape[-3:]) for w in terms.weights]
-        gains = [g.reshape(rows, steps, *g.shape[-2:]) for g in terms.gains]
-        diagonal = None if terms.diagonal is None else terms.diagonal.reshape(rows, steps, -1)
-        if terms.shear is None or diagonal is None:
-            if self._through_weights(k):
-                return GatedLinearisation(GateProducts(weights[0], gains[0]), diagonal, steps)
-            return GatedLinearisation(GateMatrices(scaled_matrices(weights, gains, diagonal)), None, steps)
-        shear = terms.shear.reshape(rows, steps, -1)
-        before = torch.zeros_like(shear[:, 0]) if chart is None else chart
-        dense = _two_groups(weights, gains, self._through_weights(k))
-        return ShearedLinearisation(dense, diagonal, torch.cat([before.unsqueeze(1), shear], dim=1))
+
+class CellSegment:
+    """A piece of a cell's trajectory, linearised by gates where the cell has that form, else by its Jacobian."""
+
+    def __init__(
+        self, tangent: CellTangent, inputs: Tensor, states: Tensor, terms: Any, k: int, chart: Tensor | None
+    ) -> None:
+        self._cell, self._networks, self._size = tangent.cell, tangent.networks, tangent.size
+        self._through_weights = tangent.through_weights(k)
+        rows, steps = inputs.shape[:-2].numel(), inputs.shape[-2]
+        self.states = states.reshape(rows, steps + 1, -1)
+        self._inputs = inputs.reshape(rows, steps, -1)
+        self._terms = terms
+        self.chart: Tensor | None = None
+        self.log_abs_det = self._closed_form(tangent.hidden_only) if k == self._size else None
+        if terms is not None:
+            self._weights = [w.reshape(self._networks, *w.shape[-3:]) for w in terms.weights]
+            self._gains = [g.reshape(rows, steps, *g.shape[-2:]) for g in terms.gains]
+            self._diagonal = None if terms.diagonal is None else terms.diagonal.reshape(rows, steps, -1)
+            if terms.shear is not None:
+                shear = terms.shear.reshape(rows, steps, -1)
+                before = torch.zeros_like(shear[:, 0]) if chart is None else chart
+                self._shear = torch.cat([before.unsqueeze(1), shear], dim=1)
+                self.chart = shear[:, -1]
+
+    def _by_network(self, tensor: Tensor) -> Tensor:
+        """(rows, ..., d) → (*P, rows of one network · ..., d), as the cell's functions take it."""
+        flat = tensor.reshape(self._networks, -1, tensor.shape[-1])
+        return flat if self._cell.population else flat[0]
+
+    def _closed_form(self, hidden_only: bool) -> Tensor | None:
+        if hidden_only:
+            return None
+        closed = None if self._terms is None else self._terms.log_abs_det
+        if closed is None:
+            closed = self._cell.log_abs_det(
+                self._by_network(self._inputs), self._by_network(self.states[:, :-1])
+            )
+        return None if closed is None else closed.reshape(self.states.shape[0], -1)
+
+    def chunk(self, start: int, stop: int) -> Linearisation:
+        """Jacobians of the steps from start to stop."""
+        if self._terms is None:
+            x, state = (
+                self._by_network(self._inputs[:, start:stop]),
+                self._by_network(self.states[:, start:stop]),
+            )
+            jacobian = self._cell.jacobian(x, state).reshape(-1, stop - start, *2 * [self._cell.state_size])
+            return DenseJacobians(jacobian[..., : self._size, : self._size])
+        gains = [gain[:, start:stop] for gain in self._gains]
+        diagonal = None if self._diagonal is None else self._diagonal[:, start:stop]
+        if self._terms.shear is not None and diagonal is not None:
+            return ShearedLinearisation(self._dense(gains, None), diagonal, self._shear[:, start : stop + 1])
+        if self._through_weights:
+            return GatedLinearisation(self._dense(gains, None), diagonal, stop - start)
+        return GatedLinearisation(self._dense(gains, diagonal), None, stop - start)
+
+    def _dense(self, gains: list[Tensor], diagonal: Tensor | None) -> Any:
+        if not self._through_weights:
+            return GateMatrices(scaled_matrices(self._weights, gains, diagonal))
+        groups = [GateProducts(weights, gain) for weights, gain in zip(self._weights, gains, strict=True)]
+        return groups[0] if len(groups) == 1 else _Stacked(groups)
 
 
 class _Stacked:
-    """Two groups of gates with the same input: products one below the other."""
+    """Groups of gates with the same input: products one below the other."""
 
-    def __init__(self, first: GateProducts, second: GateProducts) -> None:
-        self._parts = first, second
+    def __init__(self, groups: list[GateProducts]) -> None:
+        self._groups = groups
 
-    def product(self, step: int, frame: Tensor) -> Tensor:
-        return torch.cat([part.product(step, frame) for part in self._parts], dim=-1)
+    def product(self, step: int, frame: Tensor, out: Tensor) -> None:
+        for group, part in zip(self._groups, out.chunk(len(self._groups), dim=-1), strict=True):
+            group.product(step, frame, part)
 
     def matrix(self, step: int) -> Tensor:
-        return torch.cat([part.matrix(step) for part in self._parts], dim=-2)
-
-
-def _two_groups(weights: list[Tensor], gains: list[Tensor], through_weights: bool) -> Any:
-    if through_weights:
-        return _Stacked(GateProducts(weights[0], gains[0]), GateProducts(weights[1], gains[1]))
-    return GateMatrices(scaled_matrices(weights, gains))
+        return torch.cat([group.matrix(step) for group in self._groups], dim=-2)

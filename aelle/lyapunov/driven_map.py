@@ -90,33 +90,44 @@ class DrivenMapTangent:
         same = direct.shape == expected.shape and torch.allclose(direct, expected, rtol=1e-12, atol=1e-12)
         return self.system.step if same else mapped
 
-    def trajectory(self, inputs: Tensor | None, state: Tensor, steps: int) -> Tensor:
-        """States (rows, steps + 1, n)."""
+    def segment(
+        self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None
+    ) -> MapSegment:
+        """Run `steps` steps from `state`."""
         states = [state]
         for t in range(steps):
             states.append(self._step(None if inputs is None else inputs[:, t], states[-1]))
-        return torch.stack(states, dim=1)
+        formed = self.system.jacobian is not None or k * FORMED_UP_TO > self.size
+        jacobian = self._jacobian if formed else None
+        return MapSegment(self.system.step, jacobian, inputs, torch.stack(states, dim=1))
 
     def output(self, states: Tensor) -> Tensor:
         """States after each step."""
         return states[:, 1:]
 
-    def log_abs_det(self, inputs: Tensor | None, states: Tensor) -> Tensor | None:
-        """None: there is no closed form."""
-        return None
-
     def chunk_steps(self, rows: int, k: int) -> int:
         """Steps whose Jacobians take a few megabytes: vmap has a high price per call."""
         return max(1, 16_000_000 // (8 * rows * self.size**2))
 
-    def linearise(self, inputs: Tensor | None, states: Tensor, k: int, chart: Tensor | None) -> Linearisation:
-        """Jacobians, or products with the frame where k is well under n."""
-        if self.system.jacobian is None and k * FORMED_UP_TO <= self.size:
-            return _Products(self.system.step, inputs, states)
-        rows, steps = states.shape[0], states.shape[1] - 1
+
+class MapSegment:
+    """A piece of a map's trajectory, linearised by its Jacobian, or by products with the frame where that is None."""
+
+    log_abs_det: Tensor | None = None
+    chart: Tensor | None = None
+
+    def __init__(self, step: Step, jacobian: Step | None, inputs: Tensor | None, states: Tensor) -> None:
+        self._step, self._jacobian, self._inputs, self.states = step, jacobian, inputs, states
+
+    def chunk(self, start: int, stop: int) -> Linearisation:
+        """Jacobians of the steps from start to stop."""
+        inputs = None if self._inputs is None else self._inputs[:, start:stop]
+        states = self.states[:, start:stop]
+        if self._jacobian is None:
+            return _Products(self._step, inputs, states)
         x = None if inputs is None else inputs.flatten(0, 1)
-        jacobians = self._jacobian(x, states[:, :-1].flatten(0, 1))
-        return DenseJacobians(jacobians.view(rows, steps, self.size, self.size))
+        n = states.shape[-1]
+        return DenseJacobians(self._jacobian(x, states.flatten(0, 1)).view(*states.shape[:2], n, n))
 
 
 class _Products:
@@ -124,11 +135,13 @@ class _Products:
 
     def __init__(self, step: Step, inputs: Tensor | None, states: Tensor) -> None:
         self._function, self._inputs, self._states = step, inputs, states
-        self.steps = states.shape[1] - 1
-        self.chart: Tensor | None = None
+        self.steps = states.shape[1]
 
-    def push(self, step: int, frame: Tensor) -> Tensor:
+    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
         """Directional derivatives along each row of the frame."""
+        out.copy_(self._along(step, frame))
+
+    def _along(self, step: int, frame: Tensor) -> Tensor:
         x = None if self._inputs is None else self._inputs[:, step]
 
         def one_row(x: Tensor | None, state: Tensor, vectors: Tensor) -> Tensor:
@@ -144,7 +157,7 @@ class _Products:
     def jacobian(self, step: int) -> Tensor:
         """The Jacobian, as products with the identity."""
         n = self._states.shape[-1]
-        return self.push(step, torch.eye(n).to(self._states).expand(len(self._states), n, n)).mT
+        return self._along(step, torch.eye(n).to(self._states).expand(len(self._states), n, n)).mT
 
 
 def _batched(function: Step, in_dims: tuple[int | None, int]) -> Step:

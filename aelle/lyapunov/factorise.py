@@ -29,36 +29,51 @@ SAFETY = 10.0
 LONGEST_INTERVAL = 16
 
 
-def split_lu(pushed: Tensor) -> tuple[Tensor, Tensor]:
-    """Split pushed frames (batch, k, n) into P L and the log-diagonal of U.
+class TelescopedLU:
+    """Pivoted LU of pushed frames, with its workspace: nothing is allocated anew from one step to the next.
 
-    Returns:
-        frame (batch, k, n), entries at most 1; log_diagonal (batch, k), -inf where the product is singular.
+    Args:
+        like: a frame (batch, k, n).
     """
-    packed, pivots, _ = torch.linalg.lu_factor_ex(pushed.mT)
-    order = _row_order(packed, pivots)
-    lower = packed.mT
-    diagonal = lower.diagonal(dim1=-2, dim2=-1)
-    log_diagonal = diagonal.abs().log_()
-    diagonal.fill_(1)
-    lower.triu_()
-    return torch.gather(lower, 2, order.unsqueeze(1).expand_as(lower)), log_diagonal
 
+    def __init__(self, like: Tensor) -> None:
+        batch, self._k, n = like.shape
+        self._pivots = like.new_empty(batch, min(self._k, n), dtype=torch.int32)
+        self._info = like.new_empty(batch, dtype=torch.int32)
+        self._positions = torch.arange(n, dtype=like.dtype, device=like.device)
+        # Few pivots are applied one by one; a matrix of permutation costs n² however small k is.
+        self._permutation = like.new_empty(batch, n, n) if self._k > 24 or like.is_cuda else None
+        self._unused = like.new_empty(0), like.new_empty(0)
 
-def _row_order(packed: Tensor, pivots: Tensor) -> Tensor:
-    """Row of L that stands in each row of P L: (batch, n)."""
-    batch, n, k = packed.shape
-    if k > 24 or packed.is_cuda:
-        permutation = torch.lu_unpack(packed, pivots, unpack_data=False)[0]
-        positions = torch.arange(n, dtype=packed.dtype, device=packed.device)
-        return (permutation @ positions).long()
-    taken = torch.arange(n).repeat(batch, 1)  # row of the pushed frame in each row of L
-    for i in range(k):
-        swap = pivots[:, i : i + 1].long() - 1
-        moved = taken.gather(1, swap)
-        taken.scatter_(1, swap, taken[:, i : i + 1].clone())
-        taken[:, i : i + 1] = moved
-    return torch.empty_like(taken).scatter_(1, taken, torch.arange(n).expand(batch, n))
+    def split(self, pushed: Tensor, out: Tensor) -> Tensor:
+        """Split pushed frames (batch, k, n), which are overwritten, into P L and U.
+
+        Returns:
+            the logarithms of |diag U|, (batch, k), -inf where the product is singular; P L goes to `out`.
+        """
+        packed = pushed.mT
+        torch.linalg.lu_factor_ex(packed, out=(packed, self._pivots, self._info))
+        order = self._row_order(packed)
+        diagonal = pushed.diagonal(dim1=-2, dim2=-1)
+        log_diagonal = diagonal.abs().log_()
+        diagonal.fill_(1)
+        pushed.triu_()
+        torch.gather(pushed, 2, order.unsqueeze(1).expand_as(pushed), out=out)
+        return log_diagonal
+
+    def _row_order(self, packed: Tensor) -> Tensor:
+        """Row of L that stands in each row of P L: (batch, n)."""
+        if self._permutation is not None:
+            torch.lu_unpack(packed, self._pivots, unpack_data=False, out=(self._permutation, *self._unused))
+            return (self._permutation @ self._positions).long()
+        batch, n, k = packed.shape
+        taken = torch.arange(n).repeat(batch, 1)  # row of the pushed frame in each row of L
+        for i in range(k):
+            swap = self._pivots[:, i : i + 1].long() - 1
+            moved = taken.gather(1, swap)
+            taken.scatter_(1, swap, taken[:, i : i + 1].clone())
+            taken[:, i : i + 1] = moved
+        return torch.empty_like(taken).scatter_(1, taken, torch.arange(n).expand(batch, n))
 
 
 def log_diagonal_of_r(frame: Tensor) -> Tensor:
@@ -77,10 +92,10 @@ def growth_gaps(log_diagonal: Tensor) -> Tensor:
 
 
 def rounding_error(gaps: Tensor, n: int, residual: Tensor | None = None) -> Tensor:
-    """Rounding error that one factorisation adds to each sum, (batch, k).
+    """Rounding error that factorisations add to each sum, (..., k).
 
     2 n eps exp(gap) bounds it. Where the determinant of the product is known in closed form, the residual of
-    Σ l against it measures the error of the last exponent, and the others have less by the difference of their
+    Σ l against it, (...), measures the error of the last exponent, and the others have less by the difference of their
     gaps; SAFETY times that is used where it is the smaller.
     """
     unit = 2 * n * torch.finfo(gaps.dtype).eps
@@ -107,41 +122,43 @@ class AdaptiveInterval:
     def __init__(self, n: int, dtype: torch.dtype, fixed: int | None = None) -> None:
         self.steps = fixed or 1
         self._fixed = fixed is not None
+        self._n = n
         self._noise = math.sqrt(n) * torch.finfo(dtype).eps
         self._average = 0.0
 
-    def fits(self, interval: int, gaps: Tensor, error: Tensor, residual: Tensor | None) -> bool:
+    def fits(self, interval: int, log_diagonal: Tensor, residual: Tensor | None) -> bool:
         """Choose the next interval; False where this one lost too much.
 
         Args:
             interval: steps of the interval just done.
-            gaps: its growth gaps, (rows, k).
-            error: its stated rounding error, (rows, k).
-            residual: of the sum of logarithms against a closed-form determinant, (rows,), or None.
+            log_diagonal: logarithms of its S, (rows, k).
+            residual: of their sum against a closed-form determinant, (rows,), or None.
         """
         if self._fixed:
             return True
         if residual is None:
-            loss, tolerance = float(error.mean(0).max()) / interval, ROUNDING_TOLERANCE
+            error = rounding_error(growth_gaps(log_diagonal), self._n)
+            loss, tolerance = float(error.nanmean(0).amax()) / interval, ROUNDING_TOLERANCE
         else:
-            loss, tolerance = float(residual.abs().mean()) / interval, RESIDUAL_TOLERANCE
+            loss, tolerance = float(residual.abs().nanmean()) / interval, RESIDUAL_TOLERANCE
         if interval > 1 and not loss <= 5 * tolerance:
             self._change_to(interval - 1)
             return False
         if interval == self.steps:
             self._average = loss if self._average == 0 else 0.7 * self._average + 0.3 * loss
-            self._adapt(float(gaps.amax(-1).mean()) / interval, tolerance)
+            if self.steps > 1 and not self._average <= tolerance:
+                self._change_to(self.steps - 1)
+            elif self.steps < LONGEST_INTERVAL:
+                self._try_longer(log_diagonal, tolerance)
         return True
 
-    def _adapt(self, gap: float, tolerance: float) -> None:
-        """One step fewer where the average loss is above the tolerance, one more where it would still be below."""
-        if self.steps > 1 and not self._average <= tolerance:
-            self._change_to(self.steps - 1)
-        elif self.steps < LONGEST_INTERVAL:
-            # LU overstates gaps by a seventh or so: the R of a QR is more even than the U of an LU.
-            longer = max(self._average, self._noise) * math.exp(min(0.85 * gap, 700.0))
-            if longer <= tolerance:
-                self._change_to(self.steps + 1)
+    def _try_longer(self, log_diagonal: Tensor, tolerance: float) -> None:
+        """One step more where the average loss would still be below the tolerance."""
+        gap = float(growth_gaps(log_diagonal).amax(-1).nanmean()) / self.steps
+        # LU overstates gaps by a seventh or so: the R of a QR is more even than the U of an LU.
+        longer = max(self._average, self._noise) * math.exp(min(0.85 * gap, 700.0))
+        if longer <= tolerance:
+            self._change_to(self.steps + 1)
 
     def _change_to(self, steps: int) -> None:
         self.steps, self._average = steps, 0.0

@@ -17,14 +17,12 @@ from torch import Tensor
 class Linearisation(Protocol):
     """The Jacobians of `steps` successive steps along a trajectory.
 
-    Frames inside a chunk may live in other coordinates than the state's (`to_state` converts); `chart` is
-    what the next chunk needs to go on in the same coordinates.
+    Frames inside may live in other coordinates than the state's; `to_state` converts.
     """
 
     steps: int
-    chart: Tensor | None
 
-    def push(self, step: int, frame: Tensor) -> Tensor:
+    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
         """J_step applied to each row of the frame (rows, k, n)."""
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
@@ -32,6 +30,23 @@ class Linearisation(Protocol):
 
     def jacobian(self, step: int) -> Tensor:
         """J_step itself up to a factor of determinant ±1, (rows, n, n): what an audit takes the determinant of."""
+
+
+class Segment(Protocol):
+    """A piece of trajectory, and what its Jacobians are made of.
+
+    Attributes:
+        states: (rows, steps + 1, state size).
+        log_abs_det: closed form of ln|det J| at each step, (rows, steps), or None.
+        chart: what the next segment needs to go on in the same coordinates.
+    """
+
+    states: Tensor
+    log_abs_det: Tensor | None
+    chart: Tensor | None
+
+    def chunk(self, start: int, stop: int) -> Linearisation:
+        """Jacobians of the steps from start to stop."""
 
 
 class TangentMap(Protocol):
@@ -43,20 +58,16 @@ class TangentMap(Protocol):
 
     size: int
 
-    def trajectory(self, inputs: Tensor | None, state: Tensor, steps: int) -> Tensor:
-        """States (rows, steps + 1, state size); the first is `state`."""
+    def segment(
+        self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None
+    ) -> Segment:
+        """Run `steps` steps from `state` (rows, state size) under inputs (rows, steps, input size)."""
 
     def output(self, states: Tensor) -> Tensor:
         """What a layer above takes as input."""
 
-    def log_abs_det(self, inputs: Tensor | None, states: Tensor) -> Tensor | None:
-        """Closed form of ln|det J| at each step, (rows, steps), or None where there is none."""
-
     def chunk_steps(self, rows: int, k: int) -> int:
         """How many steps to linearise at a time, so that their Jacobians stay in the cache."""
-
-    def linearise(self, inputs: Tensor | None, states: Tensor, k: int, chart: Tensor | None) -> Linearisation:
-        """Linearise the steps from states[:, :-1] under inputs (rows, steps, input size)."""
 
 
 class DenseJacobians:
@@ -65,11 +76,10 @@ class DenseJacobians:
     def __init__(self, jacobians: Tensor) -> None:
         self._jacobians = jacobians
         self.steps = jacobians.shape[1]
-        self.chart: Tensor | None = None
 
-    def push(self, step: int, frame: Tensor) -> Tensor:
+    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
         """Frame times J transposed."""
-        return torch.bmm(frame, self._jacobians[:, step].mT)
+        torch.bmm(frame, self._jacobians[:, step].mT, out=out)
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """Frames already are in the coordinates of the state."""
@@ -94,9 +104,14 @@ class GateProducts:
         self._stacked = weights.flatten(1, 2)
         self._weights, self._gains = weights, gains
 
-    def product(self, step: int, frame: Tensor) -> Tensor:
+    def product(self, step: int, frame: Tensor, out: Tensor) -> None:
         """Σ_g gain_g ∘ (W_g v) for each row v of the frame."""
-        return scaled_sum(weight_products(self._stacked, frame, self._gains.shape[2]), self._gains[:, step])
+        rows, k, n = frame.shape
+        networks, gates, gains = self._stacked.shape[0], self._gains.shape[2], self._gains[:, step]
+        products = torch.bmm(frame.reshape(networks, -1, n), self._stacked.mT).view(rows, k, gates, -1)
+        torch.mul(products[:, :, 0], gains[:, None, 0], out=out)
+        for gate in range(1, gates):
+            out.addcmul_(products[:, :, gate], gains[:, None, gate])
 
     def matrix(self, step: int) -> Tensor:
         """Explicit sum, (rows, m, n)."""
@@ -109,9 +124,9 @@ class GateMatrices:
     def __init__(self, matrices: Tensor) -> None:
         self._matrices = matrices
 
-    def product(self, step: int, frame: Tensor) -> Tensor:
+    def product(self, step: int, frame: Tensor, out: Tensor) -> None:
         """M v for each row v of the frame."""
-        return torch.bmm(frame, self._matrices[:, step].mT)
+        torch.bmm(frame, self._matrices[:, step].mT, out=out)
 
     def matrix(self, step: int) -> Tensor:
         """M, (rows, m, n)."""
@@ -128,14 +143,12 @@ class GatedLinearisation:
 
     def __init__(self, dense: GateProducts | GateMatrices, diagonal: Tensor | None, steps: int) -> None:
         self._dense, self._diagonal, self.steps = dense, diagonal, steps
-        self.chart: Tensor | None = None
 
-    def push(self, step: int, frame: Tensor) -> Tensor:
+    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
         """M v + d ∘ v for each row v."""
-        pushed = self._dense.product(step, frame)
+        self._dense.product(step, frame, out)
         if self._diagonal is not None:
-            pushed.addcmul_(self._diagonal[:, step].unsqueeze(1), frame)
-        return pushed
+            out.addcmul_(self._diagonal[:, step].unsqueeze(1), frame)
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """Frames already are in the coordinates of the state."""
@@ -162,17 +175,15 @@ class ShearedLinearisation:
     def __init__(self, dense: GateProducts | GateMatrices, diagonal: Tensor, shear: Tensor) -> None:
         self._dense, self._diagonal, self._shear = dense, diagonal, shear
         self.steps, self._half = diagonal.shape[1:]
-        self.chart: Tensor | None = shear[:, -1]
 
     def _first_part(self, step: int, frame: Tensor) -> Tensor:
         e, b = frame[..., : self._half], frame[..., self._half :]
         return torch.addcmul(e, self._shear[:, step].unsqueeze(1), b)
 
-    def push(self, step: int, frame: Tensor) -> Tensor:
+    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
         """Map (e, b) to (M_e u, M_b u + d ∘ b)."""
-        pushed = self._dense.product(step, self._first_part(step, frame))
-        pushed[..., self._half :].addcmul_(self._diagonal[:, step].unsqueeze(1), frame[..., self._half :])
-        return pushed
+        self._dense.product(step, self._first_part(step, frame), out)
+        out[..., self._half :].addcmul_(self._diagonal[:, step].unsqueeze(1), frame[..., self._half :])
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """(e, b) → (a, b)."""
@@ -184,25 +195,6 @@ class ShearedLinearisation:
         by_b = by_u * self._shear[:, step].unsqueeze(1)
         by_b[:, self._half :].diagonal(dim1=-2, dim2=-1).add_(self._diagonal[:, step])
         return torch.cat([by_u, by_b], dim=-1)
-
-
-def weight_products(weights: Tensor, frame: Tensor, gates: int) -> Tensor:
-    """W_g v for each gate and row v: weights (networks, G·m, n), frame (rows, k, n) → (rows, k, G, m)."""
-    rows, k, n = frame.shape
-    networks = weights.shape[0]
-    if networks == 1:
-        products = frame.reshape(rows * k, n) @ weights[0].mT
-    else:
-        products = torch.bmm(frame.reshape(networks, -1, n), weights.mT)
-    return products.view(rows, k, gates, -1)
-
-
-def scaled_sum(products: Tensor, gains: Tensor) -> Tensor:
-    """Σ_g gain_g ∘ product_g: products (rows, k, G, m), gains (rows, G, m) → (rows, k, m)."""
-    pushed = products[:, :, 0] * gains[:, None, 0]
-    for gate in range(1, products.shape[2]):
-        pushed.addcmul_(products[:, :, gate], gains[:, None, gate])
-    return pushed
 
 
 def scaled_matrices(
@@ -225,7 +217,7 @@ def scaled_matrices(
     sequences = rows // networks
     built = gains[0].new_empty(len(weights), networks, m, sequences * steps, n)
     for group, (w, gain) in enumerate(zip(weights, gains, strict=True)):
-        by_output = gain.view(networks, sequences * steps, -1, m).permute(0, 3, 1, 2)
+        by_output = gain.unflatten(0, (networks, sequences)).permute(0, 4, 1, 2, 3)
         factors = w.transpose(1, 2)
         torch.bmm(
             by_output.reshape(networks * m, sequences * steps, -1),

@@ -32,12 +32,14 @@ class TangentTerms:
         gains: per group, (*P, batch, G, H).
         diagonal: d, (*P, batch, H), or None for zero.
         shear: s after the step, (*P, batch, H), or None.
+        log_abs_det: ln|det J|, (*P, batch), where it comes for little; None leaves it to `Cell.log_abs_det`.
     """
 
     weights: tuple[Tensor, ...]
     gains: tuple[Tensor, ...]
     diagonal: Tensor | None = None
     shear: Tensor | None = None
+    log_abs_det: Tensor | None = None
 
 
 class Cell(nn.Module, ABC):
@@ -163,6 +165,14 @@ class Cell(nn.Module, ABC):
         for x in inputs.unbind(dim=-2):
             states.append(self.step(x, states[-1]))
         return torch.stack(states, dim=-2)
+
+    def linearised_trajectory(
+        self, inputs: Tensor, state: Tensor, hidden_only: bool = False
+    ) -> tuple[Tensor, TangentTerms | None]:
+        """All states, as `trajectory`, with the tangent terms of every step, `batch` being batch · T there."""
+        states = self.trajectory(inputs, state)
+        before = states[..., :-1, :]
+        return states, self.tangent_terms(inputs.flatten(-3, -2), before.flatten(-3, -2), hidden_only)
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run over `inputs`; return the outputs (*P, batch, T, H) and the last state (*P, batch, n)."""

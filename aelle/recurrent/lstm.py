@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,8 @@ class LSTM(Cell):
 
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
         """Blocks [[∂h'/∂h, ∂h'/∂c], [∂c'/∂h, ∂c'/∂c]]; ∂c'/∂c = diag(f)."""
-        by_gate, output, f, shear = self._gains(x, state)
+        h, c = self.split(state)
+        by_gate, output, f, shear = self._gains(self._gates(x, h), c)
         w_i, w_f, w_g, w_o = self._recurrent_blocks()
         gated = [gain.unsqueeze(-1) * w for gain, w in zip(by_gate, (w_i, w_f, w_g), strict=True)]
         c_by_h = gated[0] + gated[1] + gated[2]
@@ -48,18 +51,24 @@ class LSTM(Cell):
 
         Hidden only: ∂h'/∂h = tanh(c') o' W_o + s (i, f, g terms), four gates.
         """
-        by_gate, output, f, shear = self._gains(x, state)
+        h, c = self.split(state)
+        return self._terms(self._gates(x, h), c, hidden_only)
+
+    def _terms(self, gates: Sequence[Tensor], c: Tensor, hidden_only: bool) -> TangentTerms:
+        by_gate, output, f, shear = self._gains(gates, c)
         weights = self._gate_weights()
         if hidden_only:
-            gains = torch.stack([*(shear * gain for gain in by_gate), output], dim=-2)
-            return TangentTerms((weights,), (gains,))
+            hidden = torch.stack([*(shear * gain for gain in by_gate), output], dim=-2)
+            return TangentTerms((weights,), (hidden,))
         groups = weights[..., 3:, :, :], weights[..., :3, :, :]
-        return TangentTerms(groups, (output.unsqueeze(-2), torch.stack(by_gate, dim=-2)), f, shear)
+        # In (e, c) the determinant is that of diag(output) W_o times that of diag(f).
+        volume = log_abs_det_of(groups[0].squeeze(-3)) + (output.abs().log() + f.log()).sum(-1)
+        gains = output.unsqueeze(-2), torch.stack(by_gate, dim=-2)
+        return TangentTerms(groups, gains, f, shear, volume)
 
-    def _gains(self, x: Tensor, state: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor]:
+    def _gains(self, gates: Sequence[Tensor], c: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor]:
         """Factors of W_i, W_f, W_g in ∂c'/∂h; of W_o in ∂h'/∂h; f; and s = ∂h'/∂c' = o tanh'(c')."""
-        h, c = self.split(state)
-        a_i, a_f, a_g, a_o = self._gates(x, h)
+        a_i, a_f, a_g, a_o = gates
         i, f, g = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g)
         new_c = f * c + i * g
         by_gate = g * sigmoid_slope(a_i), c * sigmoid_slope(a_f), i * tanh_slope(a_g)
@@ -81,14 +90,27 @@ class LSTM(Cell):
         """All states: h from torch's fused kernel, then c from the gates, which h determines."""
         if self.population:
             return super().trajectory(inputs, state)
+        return self._states_and_gates(inputs, state)[0]
+
+    def linearised_trajectory(
+        self, inputs: Tensor, state: Tensor, hidden_only: bool = False
+    ) -> tuple[Tensor, TangentTerms | None]:
+        """As that of every cell, with the gates computed once for both."""
+        if self.population:
+            return super().linearised_trajectory(inputs, state, hidden_only)
+        states, gates = self._states_and_gates(inputs, state)
+        c = states[..., :-1, self.hidden_size :].flatten(-3, -2)
+        return states, self._terms([gate.flatten(-3, -2) for gate in gates], c, hidden_only)
+
+    def _states_and_gates(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         h, c = self.split(state)
         hidden = torch.cat([h.unsqueeze(-2), self.scan(inputs, state)[0]], dim=-2)
-        a_i, a_f, a_g, _ = self._gates(inputs, hidden[..., :-1, :])
-        forget, gain = torch.sigmoid(a_f), torch.sigmoid(a_i) * torch.tanh(a_g)
+        gates = self._gates(inputs, hidden[..., :-1, :])
+        forget, gain = torch.sigmoid(gates[1]), torch.sigmoid(gates[0]) * torch.tanh(gates[2])
         cells = [c]
         for f, added in zip(forget.unbind(-2), gain.unbind(-2), strict=True):
             cells.append(torch.addcmul(added, f, cells[-1]))
-        return torch.cat([hidden, torch.stack(cells, dim=-2)], dim=-1)
+        return torch.cat([hidden, torch.stack(cells, dim=-2)], dim=-1), gates
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and last state, from torch's fused kernel where there is one network."""
