@@ -149,21 +149,21 @@ class Autoencoder(_Strict):
     sees of each spectrum; `hidden_sizes` are the widths of its hidden layers, mirrored by the decoder.
     """
 
-    length: Annotated[int, Field(ge=8)] = 64
+    length: Annotated[int, Field(ge=8)] = 32
     channels: Annotated[
         list[Literal["spectrum", "change", "temporal_std", "standard_error"]], Field(min_length=1)
     ] = ["spectrum", "change", "temporal_std"]
     hidden_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 32]
     latent_size: PositiveInt = 8
-    learning_rate: PositiveFloat = 0.003
+    learning_rate: PositiveFloat = 0.01
     weight_decay: NonNegativeFloat = 0.01
-    epochs: PositiveInt = 300
+    epochs: PositiveInt = 100
     batch_size: PositiveInt = 512
     dropout: Fraction = 0.1
-    patience: PositiveInt = 40
+    patience: PositiveInt = 30
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
     prediction_weight_start: PositiveFloat = 0.1
-    prediction_weight_growth: Annotated[float, Field(ge=1)] = 1.1
+    prediction_weight_growth: Annotated[float, Field(ge=1)] = 1.2
     prediction_weight_end: PositiveFloat = 10.0
 
 

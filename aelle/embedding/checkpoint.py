@@ -1,0 +1,206 @@
+"""The fitted autoencoder on disk: weights.safetensors and model.json. Neither can run code when it is read.
+
+model.json carries the settings, the fitted transforms, the split, the history of the loss terms, and the
+checksum of the weights that belong to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from aelle.config import Autoencoder as Settings
+from aelle.embedding.autoencoder import Autoencoder
+from aelle.embedding.dataset import EmbeddingError, spectrum_rows
+from aelle.embedding.members import FittedMembers, Transforms
+from aelle.embedding.optimise import History, single_threaded
+from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
+from aelle.records import ExperimentFolder, write_bytes, write_json
+
+FORMAT = "aelle autoencoder 1"
+
+
+@dataclass(frozen=True)
+class FittedAutoencoder:
+    """A trained autoencoder with its transforms, usable on new records.
+
+    Attributes:
+        members: the one trained member.
+        settings: the settings it was trained with.
+        about: experiment, task, metric and the convention of the spectra it was trained on.
+        split: `training` and `validation` network ids.
+    """
+
+    members: FittedMembers
+    settings: Settings
+    about: dict[str, str]
+    split: dict[str, list[str]]
+
+    @property
+    def latent_size(self) -> int:
+        """Dimension of the latent space."""
+        return self.settings.latent_size
+
+    def embed(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Embed every recorded spectrum, one row each.
+
+        Returns:
+            network_id, epoch, latent_0 …, predicted (from the spectrum alone) and predicted_in_context (with
+            architecture and size) in metric units, reconstruction_error (root mean square, in training
+            standard deviations).
+
+        Raises:
+            EmbeddingError: where the records hold no spectrum, or spectra of another task or convention.
+        """
+        self._check(records)
+        rows = spectrum_rows(records)
+        if rows.empty:
+            raise EmbeddingError("the records hold no spectrum to embed")
+        networks = records.drop_duplicates("network_id").set_index("network_id").loc[rows["network_id"]]
+        embedded, spectra = self.members.embed(rows, networks)
+        target = self.members.transforms[0].target
+        latent = embedded.latent[0].numpy()
+        columns = {f"latent_{i}": latent[:, i] for i in range(self.latent_size)}
+        error = (embedded.reconstruction[0] - spectra[0]).square().mean(dim=1).sqrt()
+        return rows[["network_id", "epoch"]].assign(
+            **columns,
+            predicted=target.invert(embedded.prediction[0].numpy()),
+            predicted_in_context=target.invert(embedded.prediction_in_context[0].numpy()),
+            reconstruction_error=error.numpy(),
+        )
+
+    @torch.no_grad()
+    def decode(self, latent: np.ndarray, epoch: float) -> np.ndarray:
+        """Decode latent points (rows, latent_size) into spectra (rows, length) in nats per step."""
+        transform = self.members.transforms[0].spectra
+        points = torch.from_numpy(np.array(latent, dtype=np.float32, ndmin=2)).unsqueeze(0)
+        scaled = torch.full((1, points.shape[1], 1), float(transform.epoch_scale(np.array(epoch))))
+        with single_threaded():
+            decoded = self.members.model.eval().decode(points, scaled)[0].numpy()
+        channels = transform.invert(decoded.reshape(len(decoded), len(transform.channels), transform.length))
+        spectra: np.ndarray = channels[:, transform.channels.index("spectrum")]
+        return spectra
+
+    def _check(self, records: pd.DataFrame) -> None:
+        for column in ("task", "spectrum_state", "spectrum_inputs"):
+            found = set(records[column].dropna().unique()) - {self.about[column]}
+            if found:
+                raise EmbeddingError(
+                    f"the autoencoder was trained on {column} {self.about[column]!r}, "
+                    f"the records have {', '.join(sorted(map(repr, found)))}"
+                )
+
+
+def save(folder: ExperimentFolder, fitted: FittedAutoencoder) -> None:
+    """Write the checkpoint: weights first, then the description that vouches for them."""
+    weights = save_tensors({name: t.contiguous() for name, t in fitted.members.model.state_dict().items()})
+    transforms = fitted.members.transforms[0]
+    write_bytes(folder.autoencoder / "weights.safetensors", weights)
+    write_json(
+        folder.autoencoder / "model.json",
+        {
+            "format": FORMAT,
+            **fitted.about,
+            "settings": fitted.settings.model_dump(mode="json"),
+            "split": fitted.split,
+            "transform": {
+                "spectra": transforms.spectra.to_json(),
+                "target": transforms.target.to_json(),
+                "context": transforms.context.to_json(),
+            },
+            "best_epoch": fitted.members.history.best_epoch,
+            "history": fitted.members.history.epochs,
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        },
+    )
+
+
+def load(folder: ExperimentFolder) -> FittedAutoencoder:
+    """Read the fitted autoencoder of an experiment.
+
+    Raises:
+        EmbeddingError: where there is none, or a file is corrupt, foreign, or not of this checkpoint.
+    """
+    description_file, weights_file = (
+        folder.autoencoder / "model.json",
+        folder.autoencoder / "weights.safetensors",
+    )
+    content = _read_description(description_file)
+    weights = _read(weights_file)
+    if hashlib.sha256(weights).hexdigest() != content.get("weights_sha256"):
+        raise EmbeddingError(
+            f"{weights_file}: not the weights that model.json describes; run `aelle train` again"
+        )
+    try:
+        return _rebuild(content, load_tensors(weights))
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        RuntimeError,
+        SafetensorError,
+        ValidationError,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EmbeddingError(
+            f"{description_file}: not a usable autoencoder ({reason}); run `aelle train` again"
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise EmbeddingError(f"{path}: no such file; fit the autoencoder first with `aelle train`") from None
+    except OSError as error:
+        raise EmbeddingError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_read(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EmbeddingError(f"{path}: not valid JSON ({error}); run `aelle train` again") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise EmbeddingError(f"{path}: not the description of an aelle autoencoder (format {FORMAT!r})")
+    return content
+
+
+def _rebuild(content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> FittedAutoencoder:
+    settings = Settings.model_validate(content["settings"])
+    transforms = Transforms(
+        SpectraTransform.from_json(content["transform"]["spectra"]),
+        TargetTransform.from_json(content["transform"]["target"]),
+        ContextTransform.from_json(content["transform"]["context"]),
+    )
+    expected = (len(settings.channels), settings.length)
+    if transforms.spectra.mean.shape != expected or transforms.spectra.scale.shape != expected:
+        raise ValueError(f"the transform's arrays are not of shape {expected}")
+    model = Autoencoder(
+        members=1,
+        input_size=len(settings.channels) * settings.length,
+        context_size=transforms.context.width,
+        hidden_sizes=settings.hidden_sizes,
+        latent_size=settings.latent_size,
+        dropout=settings.dropout,
+    )
+    model.load_state_dict(dict(weights))
+    return FittedAutoencoder(
+        FittedMembers(model, [transforms], History(list(content["history"]), int(content["best_epoch"]))),
+        settings,
+        {name: str(content[name]) for name in ("experiment", "task", "spectrum_state", "spectrum_inputs")},
+        {name: [str(i) for i in content["split"][name]] for name in ("training", "validation")},
+    )

@@ -1,0 +1,111 @@
+"""What is known of each network at an epoch: the inputs of the ladder, none of them from later epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from aelle.embedding.dataset import HYPERPARAMETERS, SpectraDataset
+from aelle.embedding.transform import resample
+from aelle.records import weight_statistics_frame
+
+_LOGARITHMIC = ("hidden_size", "init_scale", "init_gain", "learning_rate", "batch_size")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Inputs of early prediction at one epoch, for the networks that have a spectrum there.
+
+    Attributes:
+        epoch: the epoch.
+        network: position of each of the n networks in `SpectraDataset.networks`, ascending.
+        curve: (n, …) validation metric and losses of every epoch so far.
+        last_value, best_so_far: (n,) validation metric, in metric units.
+        training_losses: (n,) sum of the training losses so far; zero at epoch 0.
+        metric_curve: (n, epoch + 1) validation metric from epoch 0 on.
+        hyperparameters: (n, …) numbers that vary within the experiment; architecture one-hot.
+        weight_statistics: (n, …) norms and quantiles of every matrix.
+        spectrum: (n, length) resampled over the normalised index, -inf kept.
+        architecture_and_size: (n, …).
+    """
+
+    epoch: int
+    network: np.ndarray
+    curve: np.ndarray
+    last_value: np.ndarray
+    best_so_far: np.ndarray
+    training_losses: np.ndarray
+    metric_curve: np.ndarray
+    hyperparameters: np.ndarray
+    weight_statistics: np.ndarray
+    spectrum: np.ndarray
+    architecture_and_size: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.network)
+
+
+def known_at(dataset: SpectraDataset, epoch: int) -> Known:
+    """Gather what is known at an epoch of the networks with a spectrum there."""
+    rows = dataset.spectra[dataset.spectra["epoch"] == epoch].sort_values("network")
+    network = rows["network"].to_numpy()
+    ids = dataset.networks.index[network]
+    records = dataset.records[(dataset.records["epoch"] <= epoch) & dataset.records["network_id"].isin(ids)]
+    curves = {name: _by_epoch(records, name, ids) for name in ("val_metric", "val_loss", "train_loss")}
+    metric = curves["val_metric"]
+    now = records[records["epoch"] == epoch].set_index("network_id").loc[ids]
+    measured = np.where(np.isnan(metric), dataset.metric.worst(metric), metric)
+    networks = dataset.networks.iloc[network]
+    return Known(
+        epoch=epoch,
+        network=network,
+        curve=np.concatenate([curve[:, ~np.isnan(curve).all(axis=0)] for curve in curves.values()], axis=1),
+        last_value=measured[:, -1],
+        best_so_far=dataset.metric.oriented(dataset.metric.oriented(measured).max(axis=1)),
+        training_losses=np.nansum(curves["train_loss"], axis=1),
+        metric_curve=measured,
+        hyperparameters=_numbers(networks, [name for name in HYPERPARAMETERS if name in networks]),
+        weight_statistics=np.concatenate(
+            [
+                weight_statistics_frame(now).to_numpy(float),
+                _numbers(networks, ["architecture", "hidden_size", "num_layers"]),
+            ],
+            axis=1,
+        ),
+        spectrum=resample(
+            [np.maximum(s, -1e6) for s in rows["spectrum"]], dataset.experiment.autoencoder.length
+        ),
+        architecture_and_size=_numbers(networks, ["architecture", "hidden_size", "num_layers"]),
+    )
+
+
+def seconds_per_network(dataset: SpectraDataset, epoch: int) -> tuple[float, float]:
+    """Mean wall-clock seconds a network of training up to an epoch, and of its spectra up to it."""
+    records = dataset.records[dataset.records["epoch"] <= epoch]
+    spent = records[["train_seconds", "spectrum_seconds"]].fillna(0).sum() / len(dataset.networks)
+    return float(spent["train_seconds"]), float(spent["spectrum_seconds"])
+
+
+def _by_epoch(records: pd.DataFrame, column: str, ids: pd.Index) -> np.ndarray:
+    table = records.pivot(index="network_id", columns="epoch", values=column)
+    values = table.reindex(ids).to_numpy(float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _numbers(networks: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """Turn hyperparameters into numbers: categories one-hot, scales in logarithms, constants left out."""
+    parts = []
+    for column in columns:
+        values = networks[column]
+        if column == "architecture":
+            categories = np.unique(values.to_numpy(str))
+            parts.append((values.to_numpy(str)[:, None] == categories[None]).astype(float))
+            continue
+        number = values.to_numpy(float)
+        if column in _LOGARITHMIC:
+            number = np.log(np.where(number > 0, number, np.nan))
+        if np.unique(number).size > 1:
+            parts.append(number[:, None])
+    return np.concatenate(parts, axis=1)

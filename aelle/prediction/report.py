@@ -1,0 +1,139 @@
+"""The report of early prediction: its headline in words, its tables, its JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Report:
+    """Cross-validated results of every method at every epoch.
+
+    Attributes:
+        headline: which method won at each epoch, in words.
+        target: which validation metric is predicted, `final` or `best`.
+        networks: networks with an outcome and a spectrum; of these `diverged` count as the worst.
+        excluded: reason → number of networks left out.
+        without_spectrum: epoch → networks that have no spectrum there (they diverged before).
+        rows: one dictionary a method and epoch: spearman, spearman_low, spearman_high, kendall, weighted_tau,
+            r2, mae, top_recall, f1_median; `seconds` is the wall-clock a network that the inputs cost
+            (training up to the epoch, spectra), `fit_seconds` what fitting all folds cost.
+        comparisons: one dictionary an epoch: the best AeLLE row, the best baseline row, and the paired
+            difference of their Spearman correlations with its interval.
+    """
+
+    headline: str
+    experiment: str
+    task: str
+    metric_name: str
+    higher_is_better: bool
+    target: str
+    networks: int
+    diverged: int
+    infinite_exponents: int
+    excluded: dict[str, int]
+    without_spectrum: dict[int, int]
+    folds: int
+    confidence: float
+    epochs: list[int]
+    rows: list[dict[str, Any]]
+    comparisons: list[dict[str, Any]]
+
+    def rows_at(self, epoch: int) -> list[dict[str, Any]]:
+        """Return the rows of one epoch, in the order of the ladder."""
+        return [row for row in self.rows if row["epoch"] == epoch]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; what is undefined (NaN) is null."""
+        content: dict[str, Any] = _without_nan(asdict(self))
+        return content
+
+    def __str__(self) -> str:
+        """Return the headline, the counts and a table an epoch."""
+        return "\n".join(
+            [self.headline, "", counts_of(self), *(_table(self, epoch) for epoch in self.epochs)]
+        )
+
+
+def counts_of(report: Report) -> str:
+    """Say what the numbers rest on."""
+    left_out = ", ".join(f"{count} {reason}" for reason, count in report.excluded.items()) or "none"
+    missing = ", ".join(f"{n} at epoch {e}" for e, n in report.without_spectrum.items() if n) or "none"
+    return (
+        f"{report.target} validation {report.metric_name} of {report.networks} networks on {report.task}, "
+        f"{report.folds} folds by network; {report.diverged} diverged (counted as the worst), "
+        f"left out: {left_out}; without a spectrum: {missing}; "
+        f"{report.infinite_exponents} exponents of -inf floored"
+    )
+
+
+def headline_of(comparisons: list[dict[str, Any]]) -> str:
+    """Say for each epoch which won, AeLLE or a baseline, and whether the difference may be chance."""
+    return " ".join(_sentence(comparison) for comparison in comparisons)
+
+
+def _sentence(comparison: dict[str, Any]) -> str:
+    ours, theirs = comparison["aelle"], comparison["baseline"]
+    difference = comparison["difference"]
+    at = f"At epoch {comparison['epoch']}"
+    if math.isnan(difference):
+        return f"{at} there is no winner: {theirs['method']} or {ours['method']} ranks no network."
+    if difference == 0:
+        return (
+            f"{at} it is a tie: {_described(ours, brackets=False)} and {_described(theirs, brackets=False)}."
+        )
+    winner, loser = (ours, theirs) if difference > 0 else (theirs, ours)
+    who = "AeLLE wins" if difference > 0 else "a baseline wins"
+    low, high = sorted(
+        math.copysign(1, difference) * comparison[f"difference_{end}"] for end in ("low", "high")
+    )
+    chance = "" if low > 0 else ", which may be chance"
+    return (
+        f"{at} {who}: {_described(winner, 'Spearman ')} against {_described(loser)}, "
+        f"a difference of {abs(difference):.3f} [{low:.3f}, {high:.3f}]{chance}."
+    )
+
+
+def _described(row: dict[str, Any], prefix: str = "", brackets: bool = True) -> str:
+    interval = f" [{row['spearman_low']:.3f}, {row['spearman_high']:.3f}]" if brackets else ""
+    return f"{row['method']} ({prefix}{row['spearman']:.3f}{interval})"
+
+
+def _table(report: Report, epoch: int) -> str:
+    rows = report.rows_at(epoch)
+    best = best_method(rows)
+    width = max(len(row["method"]) for row in rows)
+    lines = [
+        "",
+        f"epoch {epoch}, {rows[0]['networks']} networks",
+        f"  {'method':<{width}}  Spearman  {report.confidence:.0%} interval      R²      MAE  seconds",
+    ]
+    for row in rows:
+        interval = f"[{_number(row['spearman_low'])}, {_number(row['spearman_high'])}]"
+        lines.append(
+            f"{'*' if row['method'] == best else ' '} {row['method']:<{width}}  {_number(row['spearman']):>8}  "
+            f"{interval:<16}  {_number(row['r2'], 2):>6}  {row['mae']:>7.3g}  {row['seconds']:>7.2f}"
+        )
+    return "\n".join(lines)
+
+
+def best_method(rows: list[dict[str, Any]]) -> str | None:
+    """Name the method of highest Spearman correlation, or None where none is defined."""
+    defined = [row for row in rows if not math.isnan(row["spearman"])]
+    return max(defined, key=lambda row: row["spearman"])["method"] if defined else None
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
