@@ -117,7 +117,9 @@ def robust_eigenvalues(size: int, gain: float) -> Tensor:
         arcs = [(0.02, third), (third, 2 * third), (2 * third, math.pi - 0.02)]
     else:
         arcs = [(4 * fifth, math.pi - 0.02), (2 * fifth, 4 * fifth), (0.02, 2 * fifth)]
-    arcs.append((0.0, 0.4 * math.pi / gain**2) if gain < 1.4 else (0.4 * math.pi, 0.6 * math.pi))
+    # The published arc of weak coupling is longer than a half circle for g < 0.63; it ends at π here.
+    weak = (0.0, min(0.4 * math.pi / gain**2, math.pi))
+    arcs.append(weak if gain < 1.4 else (0.4 * math.pi, 0.6 * math.pi))
     parts = [
         torch.polar(
             torch.full((count,), gain * radius, dtype=torch.float64),
