@@ -41,10 +41,10 @@ def wait_for_map(page):
 
 
 def traces(page, graph="#map"):
-    """Name and number of points of each trace as drawn."""
+    """Name and number of points of each trace as drawn, without the marks of what is chosen."""
     return page.evaluate(
         "id => (document.querySelector(id + ' .js-plotly-plot') ?? document.querySelector(id)).calcdata"
-        ".map(t => [t[0].trace.name, t.length])",
+        ".filter(t => t[0].trace.hoverinfo !== 'skip').map(t => [t[0].trace.name, t.length])",
         graph,
     )
 

@@ -101,19 +101,20 @@ def test_the_page_does_not_answer_under_another_name(client):
     assert client.get("/_dash-layout", headers={"Host": "evil.example"}).status_code == 403
 
 
-def layout_text(folder):
-    from aelle.explorer.app import create_app
+def page_text(folder):
+    from aelle.explorer import layout
+    from aelle.explorer.source import Source
+    from aelle.explorer.view import View
 
-    client = create_app(folder).server.test_client()
-    return client.get("/_dash-layout", headers={"Host": "localhost"}).get_data(as_text=True)
+    return str(layout.page(Source(folder), View()))
 
 
 def test_empty_states_say_what_to_do(tmp_path):
     without = write_explorer_folder(tmp_path / "a", networks=6, latents=False, predictions=False)
-    assert "aelle train" in layout_text(without)
+    assert "aelle train" in page_text(without)
     for file in without.records.rglob("*.parquet"):
         file.unlink()
-    assert "aelle collect" in layout_text(without)
+    assert "aelle collect" in page_text(without)
 
 
 def test_a_port_in_use_is_one_clear_line(folder):

@@ -59,12 +59,13 @@ def create_app(folder: ExperimentFolder, *, local_only: bool = True) -> Dash:
     from aelle.explorer import callbacks, layout
 
     source = Source(folder)
-    # Class names of callbacks' targets come and go with the state of the folder, hence the relaxed check.
+    # The page is filled in by a callback, so its parts are not there yet when callbacks are checked; and Dash
+    # never finishes loading menus and sliders that appear later, unless all are loaded at the start.
     app = Dash(
         "aelle.explorer", title=f"aelle: {folder.root.name}", update_title="", serve_locally=True,
-        suppress_callback_exceptions=True,
+        suppress_callback_exceptions=True, eager_loading=True,
     )  # fmt: skip
-    app.layout = lambda: layout.page(source)
+    app.layout = lambda: layout.shell(source)
     callbacks.register(app, source)
     if local_only:
         _refuse_foreign_hosts(app)

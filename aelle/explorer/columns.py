@@ -32,6 +32,7 @@ _LABELS = {
     "spectrum_inputs": "inputs of the spectrum",
     "train_seconds": "training time of the epoch (s)",
     "spectrum_seconds": "time of the spectrum (s)",
+    "interval_width": "width of the prediction interval",
     "outcome": "how training ended",
     "status": "status at that epoch",
 }

@@ -106,6 +106,7 @@ def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
     notes: list[str] = []
     points = _points(folder, records, networks, notes)
     predictions = _predictions(folder, ids, notes)
+    _add_interval_width(points, predictions)
     return ExplorerData(
         folder, networks, records, spectra, points, predictions, _report(folder, notes), tuple(notes)
     )
@@ -164,6 +165,18 @@ def _predictions(folder: ExperimentFolder, ids: pd.Index, notes: list[str]) -> p
             predictions[name] = np.nan
     predictions["network"] = ids.get_indexer(pd.Index(predictions["network_id"]))
     return predictions[predictions["network"] >= 0].reset_index(drop=True)
+
+
+def _add_interval_width(points: pd.DataFrame, predictions: pd.DataFrame) -> None:
+    """Add how wide the interval of the prediction is, of the first method that gives intervals."""
+    wide = predictions.dropna(subset=["lower", "upper"])
+    if points.empty or wide.empty:
+        return
+    wide = wide[wide["method"] == wide["method"].iloc[0]].drop_duplicates(["network", "epoch"])
+    width = (wide["upper"] - wide["lower"]).set_axis(pd.MultiIndex.from_frame(wide[["network", "epoch"]]))
+    points["interval_width"] = width.reindex(
+        pd.MultiIndex.from_frame(points[["network", "epoch"]])
+    ).to_numpy()
 
 
 def _report(folder: ExperimentFolder, notes: list[str]) -> dict[str, Any]:

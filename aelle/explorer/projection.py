@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from aelle.explorer.errors import ExplorerError
+from aelle.records import RecordsError, write_table
 
 DIMENSIONS = 3
+FEWEST_FOR_UMAP = 10
 
 
 @dataclass(frozen=True)
@@ -56,3 +63,67 @@ def pca(latents: ArrayLike) -> Projection:
     if total > 0:
         share[: len(kept)] = variances[::-1][:DIMENSIONS].clip(min=0) / total
     return Projection("PCA", centred @ axes.T, share, mean, axes)
+
+
+def umap(points: pd.DataFrame, latents: ArrayLike, dimensions: int, file: Path) -> Projection:
+    """Project latents by UMAP in two or three dimensions, or read coordinates that were saved in `file`.
+
+    Saved coordinates count only for exactly these points. A fixed seed makes a second run give the same.
+
+    Raises:
+        ExplorerError: for too few points, or where umap-learn is not installed.
+    """
+    matrix = np.ascontiguousarray(latents, dtype=np.float32)
+    mark = _mark(points, matrix)
+    shown = _saved(file, mark)
+    if shown is None:
+        shown = _fit_umap(matrix, dimensions)
+        _save(file, mark, points, shown)
+    coordinates = np.zeros((len(shown), DIMENSIONS))
+    coordinates[:, :dimensions] = shown
+    return Projection("UMAP", coordinates)
+
+
+def _fit_umap(matrix: NDArray[np.float32], dimensions: int) -> NDArray[np.float64]:
+    if len(matrix) < FEWEST_FOR_UMAP:
+        raise ExplorerError(f"UMAP needs at least {FEWEST_FOR_UMAP} points, there are {len(matrix)}; use PCA")
+    try:
+        from umap import UMAP  # slow to import, so only when it is asked for
+    except ImportError as error:
+        raise ExplorerError("UMAP is not installed; run: pip install umap-learn") from error
+    neighbours = min(15, len(matrix) - 1)
+    # Spectral initialisation fails on few or coinciding points; principal components always exist.
+    start = "spectral" if len(matrix) > 50 else "pca" if matrix.shape[1] >= dimensions else "random"
+    fit = UMAP(n_components=dimensions, n_neighbors=neighbours, random_state=0, n_jobs=1, init=start)
+    return np.asarray(fit.fit_transform(matrix), dtype=np.float64)
+
+
+def _mark(points: pd.DataFrame, matrix: NDArray[np.float32]) -> bytes:
+    digest = hashlib.sha256(matrix.tobytes())
+    digest.update("\n".join(points["network_id"].astype(str)).encode())
+    digest.update(points["epoch"].to_numpy(np.int64).tobytes())
+    return digest.hexdigest().encode()
+
+
+def _saved(file: Path, mark: bytes) -> NDArray[np.float64] | None:
+    try:
+        table = pq.read_table(file, partitioning=None)
+    except (OSError, pa.ArrowInvalid):
+        return None
+    if (table.schema.metadata or {}).get(b"latents") != mark:
+        return None
+    columns = [name for name in ("x", "y", "z") if name in table.column_names]
+    return np.stack([table[name].to_numpy() for name in columns], axis=1)
+
+
+def _save(file: Path, mark: bytes, points: pd.DataFrame, shown: NDArray[np.float64]) -> None:
+    columns = {
+        "network_id": points["network_id"].astype(str).to_numpy(object),
+        "epoch": points["epoch"].to_numpy(),
+    }
+    columns |= dict(zip("xyz", shown.T, strict=False))
+    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    try:
+        write_table(file, table.replace_schema_metadata({b"latents": mark}))
+    except RecordsError:
+        return  # a folder that cannot be written still can be looked at; the next start computes again

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aelle.explorer.data import ExplorerData, load
 from aelle.explorer.errors import ExplorerError
-from aelle.explorer.projection import Projection, pca
+from aelle.explorer.projection import Projection, pca, umap
 from aelle.records import ExperimentFolder
 
 
@@ -21,7 +21,7 @@ class Source:
         self._data: ExplorerData | None = None
         self._projections: dict[str, Projection] = {}
         self._stamp: object = None
-        self._lock = threading.RLock()
+        self._lock, self._umap_lock = threading.RLock(), threading.Lock()
         self.refresh()
 
     @property
@@ -48,16 +48,32 @@ class Source:
             self.version += 1
             return True
 
-    def projection(self, method: str = "pca") -> Projection:
-        """Coordinates of the points, computed once for each state of the files."""
+    def projection(self, method: str = "pca", dimensions: int = 2) -> Projection:
+        """Coordinates of the points, computed once for each state of the files (UMAP: once, and saved).
+
+        Raises:
+            ExplorerError: where there are no latents, or too few for UMAP.
+        """
         with self._lock:
             if self._data is None or self._data.points.empty:
                 raise ExplorerError(
                     f"{self.folder.root}: has no latents yet; run `aelle train {self.folder.root}`"
                 )
-            if method not in self._projections:
-                self._projections[method] = pca(self._data.points[self._data.latent_columns].to_numpy())
-            return self._projections[method]
+            data, key = self._data, "pca" if method == "pca" else f"umap-{dimensions}"
+            if key in self._projections:
+                return self._projections[key]
+        latents = data.points[data.latent_columns].to_numpy()
+        if key == "pca":
+            projection = pca(latents)
+        else:
+            with self._umap_lock:  # two requests at once compute it once; other requests go on meanwhile
+                projection = umap(
+                    data.points, latents, dimensions, self.folder.root / "explorer" / f"{key}.parquet"
+                )
+        with self._lock:
+            if self._data is data:
+                self._projections[key] = projection
+        return projection
 
 
 def _stamp(folder: ExperimentFolder) -> tuple[tuple[str, int, int], ...]:

@@ -23,6 +23,7 @@ from aelle.explorer.figures.spectra import epoch_colours, spectrum_layout
 from aelle.explorer.projection import Projection, pca
 from aelle.explorer.summary import about_network, experiment_facts
 from aelle.explorer.theme import THEMES, Theme
+from aelle.explorer.view import View
 from aelle.records import ExperimentFolder, write_bytes
 
 
@@ -43,10 +44,10 @@ def write_html(folder: ExperimentFolder, path: Path) -> None:
     write_bytes(Path(path), page(data).encode())
 
 
-def page(data: ExplorerData) -> str:
-    """The text of the standalone page."""
+def page(data: ExplorerData, view: View | None = None) -> str:
+    """The text of the standalone page, opening as `view` says (colour, epoch, network, theme)."""
     parts = files("aelle.explorer")
-    content = json.dumps(page_data(data), allow_nan=False, separators=(",", ":"))
+    content = json.dumps(page_data(data, view), allow_nan=False, separators=(",", ":"))
     return Template((parts / "page" / "standalone.html").read_text("utf-8")).substitute(
         title=html.escape(f"aelle: {data.name}"),
         css=(parts / "assets" / "explorer.css").read_text("utf-8"),
@@ -57,12 +58,14 @@ def page(data: ExplorerData) -> str:
     )
 
 
-def page_data(data: ExplorerData) -> dict[str, Any]:
+def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
     """Everything the standalone page shows, as JSON; arrays are base64 of little-endian bytes."""
     projection = pca(data.points[data.latent_columns].to_numpy())
     taken = np.flatnonzero(data.spectra.lengths > 0)
     columns = colour_columns(data.points, data.metric_name)
-    records, points = data.records, data.points
+    records, points, view = data.records, data.points, view or View()
+    focus = data.numbers_of([view.focus] if view.focus else [])
+    names = [column.name for column in columns]
     return {
         "name": data.name,
         "facts": experiment_facts(data),
@@ -72,7 +75,13 @@ def page_data(data: ExplorerData) -> dict[str, Any]:
         "about": [about_network(data, network) for network in data.networks.index],
         "epochs": data.point_epochs,
         "many": MANY,
-        "start": _best_network(data),
+        "start": {
+            "network": focus[0] if focus else _best_network(data),
+            "column": names.index(view.colour) if view.colour in names else 0,
+            "place": data.point_epochs.index(view.epoch) if view.epoch in data.point_epochs else 0,
+            "theme": view.theme,
+        },
+        "groups": {"group_a": data.numbers_of(view.a), "group_b": data.numbers_of(view.b)},
         "points": {
             "x": _floats(projection.coordinates[:, 0]), "y": _floats(projection.coordinates[:, 1]),
             "network": _integers(points["network"]), "epoch": _integers(points["epoch"]),
@@ -91,7 +100,7 @@ def page_data(data: ExplorerData) -> dict[str, Any]:
             "val_loss": _floats(records["val_loss"]),
         },
         "themes": {
-            name: {"ink": theme.ink, "edge": theme.edge, "group_a": theme.group_a,
+            name: {"ink": theme.ink, "edge": theme.edge, "group_a": theme.group_a, "group_b": theme.group_b,
                    "sequence": epoch_colours(16, theme)}
             for name, theme in THEMES.items()
         },

@@ -15,7 +15,7 @@
   const spectra = Object.fromEntries(Object.entries(data.spectra).map(([key, value]) => [key, decode(value)]));
   const columns = data.columns.map((column) => ({...column, values: decode(column.values)}));
   const last = data.epochs.length - 1;
-  const view = {column: columns[0], at: 0, network: null, theme: "light", timer: null};
+  const view = {column: columns[data.start.column], at: data.start.place, network: null, theme: "light", timer: null};
 
   // Point of each network at each epoch's place, -1 where there is none.
   const place = new Map(data.epochs.map((epoch, k) => [epoch, k]));
@@ -48,7 +48,16 @@
       marker: {size: many ? 4 : 9, opacity: many ? .75 : .9, line: {width: many ? 0 : .75, color: theme.edge},
         ...(kinds ? {color: column.colours[view.theme][k]} : {color: part.color, coloraxis: "coloraxis"})},
     }));
-    return traces.concat(trail(theme));
+    return [...rings(theme), ...traces, ...trail(theme)];
+  }
+
+  function rings(theme) {
+    return Object.entries(data.groups).filter(([, group]) => group.length).map(([name, group]) => {
+      const places = group.map((network) => position(network, view.at)).filter(Boolean);
+      return {type: "scatter", mode: "markers", x: places.map((p) => p.x), y: places.map((p) => p.y),
+        hoverinfo: "skip", showlegend: true, name: name === "group_a" ? "selection A" : "selection B",
+        marker: {size: 14, symbol: "circle-open", color: theme[name], line: {width: 2}}};
+    });
   }
 
   function trail(theme) {
@@ -176,11 +185,12 @@
   $("play").onclick = play;
   $("theme").onclick = () => paint(view.theme === "dark" ? "light" : "dark");
   $("search").onchange = () => { const found = data.ids.indexOf($("search").value.trim()); if (found >= 0) show(found); };
-  paint(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  $("colour").value = data.start.column;
+  paint(data.start.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
   $("map").on("plotly_click", (event) => { if (event.points[0].customdata !== undefined) show(event.points[0].customdata); });
   $("map").on("plotly_hover", tip);
   $("map").on("plotly_unhover", () => { $("tip").hidden = true; });
-  if (data.start !== null) show(data.start);
+  if (data.start.network !== null) show(data.start.network);
   const resized = new ResizeObserver((boxes) => boxes.forEach(({target}) => Plotly.Plots.resize(target)));
   ["map", "spectra", "curves"].forEach((id) => resized.observe($(id)));
 })();

@@ -1,0 +1,173 @@
+"""The page as a whole: theme, tabs, the link that restores the view, live updates, saving it as a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Dash, Input, Output, State, dcc, no_update
+
+from aelle.explorer import layout
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.source import Source
+from aelle.explorer.standalone import page as standalone_page
+from aelle.explorer.view import View, from_query, to_query
+
+_THEME = """(clicks, search) => {
+    const asked = new URLSearchParams(search).get("theme"), now = document.documentElement.dataset.theme;
+    const chosen = clicks ? (now === "dark" ? "light" : "dark")
+        : asked ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    document.documentElement.dataset.theme = chosen === "dark" ? "dark" : "light";
+    return [chosen, chosen === "dark" ? "Light" : "Dark"];
+}"""
+_LINK = """(link) => { history.replaceState(null, "", link ? "?" + link : location.pathname); return ""; }"""
+_COPY = """async (clicks) => {
+    if (!clicks) return dash_clientside.no_update;
+    try { await navigator.clipboard.writeText(location.href); } catch { return "Copy the address bar"; }
+    setTimeout(() => dash_clientside.set_props("copy", {children: "Copy link"}), 1600);
+    return "Copied";
+}"""
+_PLAY = """(clicks, still, place, last) => {
+    if (!clicks) return [true, "Play", dash_clientside.no_update];
+    return still ? [false, "Pause", place >= last ? 0 : dash_clientside.no_update]
+                 : [true, "Play", dash_clientside.no_update];
+}"""
+_TICK = """(ticks, place, last) => {
+    if (!ticks || place >= last) return [dash_clientside.no_update, true, "Play"];
+    const done = place + 1 >= last;
+    return [place + 1, done, done ? "Play" : "Pause"];
+}"""
+
+
+def register(app: Dash, source: Source) -> None:
+    """Connect what belongs to the whole page."""
+    _browser_side(app)
+    _build(app, source)
+    _live(app, source)
+    _link(app, source)
+    _save(app, source)
+
+
+def _browser_side(app: Dash) -> None:
+    app.clientside_callback(
+        _THEME, Output("theme", "data"), Output("theme-button", "children"),
+        Input("theme-button", "n_clicks"), State("address", "search"),
+    )  # fmt: skip
+    names = list(layout.TABS)
+    app.clientside_callback(
+        f"(tab) => {names}.map(name => name !== tab)",
+        [Output(f"view-{name}", "hidden") for name in names],
+        Input("tab", "value"),
+    )
+    app.clientside_callback(
+        _LINK, Output("announce", "children"), Input("link", "data"), prevent_initial_call=True
+    )
+    app.clientside_callback(
+        _COPY, Output("copy", "children"), Input("copy", "n_clicks"), prevent_initial_call=True
+    )
+    places = (State("epoch", "value"), State("epoch", "max"))
+    app.clientside_callback(
+        _PLAY, Output("tick", "disabled"), Output("play", "children"), Output("epoch", "value"),
+        Input("play", "n_clicks"), State("tick", "disabled"), *places, prevent_initial_call=True,
+    )  # fmt: skip
+    app.clientside_callback(
+        _TICK,
+        Output("epoch", "value", allow_duplicate=True), Output("tick", "disabled", allow_duplicate=True),
+        Output("play", "children", allow_duplicate=True),
+        Input("tick", "n_intervals"), *places, prevent_initial_call=True,
+    )  # fmt: skip
+
+
+def _build(app: Dash, source: Source) -> None:
+    @app.callback(
+        Output("page", "children"), Input("state", "data"), State("address", "search"), State("link", "data")
+    )
+    def build(_: str, search: str | None, link: str | None) -> Any:
+        data = source.data
+        view = View() if data is None else from_query(link or search or "", _ids(data))
+        return layout.page(source, view)
+
+
+def _live(app: Dash, source: Source) -> None:
+    @app.callback(
+        Output("pulse", "data"), Output("state", "data"), Input("watch", "n_intervals"),
+        State("pulse", "data"), State("state", "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def look(_: int, pulse: int | None, state: str) -> Any:
+        source.refresh()
+        if pulse == source.version:
+            return no_update, no_update
+        new = layout.state_of(source)
+        # An empty page is made anew, since it may be empty for another reason now; a full one updates itself.
+        return source.version, no_update if new == state == "map" else new
+
+    # Only a full page has these; on an empty one there is nothing to update.
+    app.clientside_callback(
+        "(pulse, version) => pulse === null || pulse === version ? dash_clientside.no_update : pulse",
+        Output("version", "data"), Input("pulse", "data"), State("version", "data"), prevent_initial_call=True,
+    )  # fmt: skip
+
+    @app.callback(
+        Output("facts", "children"), Output("headline", "children"), Output("headline", "hidden"),
+        Output("notes", "children"), Output("notes", "hidden"), Output("epoch", "max"), Output("epoch", "marks"),
+        Output("epoch", "disabled"), Output("colour", "options"), Input("version", "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def update(_: int) -> Any:
+        data = source.data
+        if data is None or data.points.empty:
+            return (no_update,) * 9
+        facts, headline, notes = layout.facts_and_notes(data)
+        epochs, options = data.point_epochs, layout.column_options(data)["colour"]
+        slider = (max(len(epochs) - 1, 1), layout.epoch_marks(epochs), len(epochs) < 2)
+        return facts, headline, not headline, notes, not notes, *slider, options
+
+
+_CONTROLS = ("colour", "shape", "size", "method", "dimensions", "epoch", "paths", "tab")
+
+
+def _link(app: Dash, source: Source) -> None:
+    @app.callback(
+        Output("link", "data"),
+        *(Input(name, "value") for name in _CONTROLS), Input("theme", "data"), Input("focus", "data"),
+        Input("filters", "data"), Input("selection", "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def write(*values: Any) -> Any:
+        data = source.data
+        if data is None or data.points.empty:
+            return no_update
+        return to_query(current_view(data, *values), _ids(data))
+
+
+def current_view(data: ExplorerData, *values: Any) -> View:
+    """The view that the values of the controls make, in the order of `_link`."""
+    controls: dict[str, Any] = dict(zip(_CONTROLS, values[: len(_CONTROLS)], strict=True))
+    theme, focus, filters, selection = values[len(_CONTROLS) :]
+    ids, epochs = data.networks["network_id"], data.point_epochs
+    controls["epoch"] = epochs[min(int(controls["epoch"] or 0), len(epochs) - 1)]
+    controls["dimensions"] = int(controls["dimensions"])
+    chosen: dict[str, Any] = {key: ids[ids.index.isin(selection[key])].tolist() for key in ("a", "b")}
+    return View(
+        **controls,
+        theme=theme,
+        focus=None if focus is None else str(ids[focus]),
+        filters=filters or {},
+        **chosen,
+    )
+
+
+def _save(app: Dash, source: Source) -> None:
+    @app.callback(
+        Output("download", "data"),
+        Input("save", "n_clicks"),
+        State("link", "data"),
+        prevent_initial_call=True,
+    )
+    def save(clicks: int, link: str | None) -> Any:
+        data = source.data
+        if not clicks or data is None or data.points.empty:
+            return no_update
+        view = from_query(link or "", _ids(data))
+        return dcc.send_string(standalone_page(data, view), f"aelle-{data.name}.html")
+
+
+def _ids(data: ExplorerData) -> list[str]:
+    return [str(name) for name in data.networks["network_id"]]

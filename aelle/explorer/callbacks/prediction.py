@@ -1,0 +1,51 @@
+"""Early prediction: predicted against actual at the epoch of the slider, and the ladder of methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Dash, Input, Output, html, no_update
+
+from aelle.explorer.callbacks.shared import epoch_at, groups_of, message
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.figures.prediction import ladder, ladder_info, predicted_against_actual, predicted_info
+from aelle.explorer.source import Source
+from aelle.explorer.theme import theme_named
+
+
+def register(app: Dash, source: Source) -> None:
+    """Connect the prediction view."""
+
+    @app.callback(
+        Output("predicted", "figure"), Output("ladder", "figure"), Output("predicted-title", "children"),
+        Input("prediction-method", "value"), Input("epoch", "value"), Input("selection", "data"),
+        Input("tab", "value"), Input("theme", "data"), Input("version", "data"),
+    )  # fmt: skip
+    def draw(method: str | None, place: int, selection: Any, tab: str, theme_name: str, _: int) -> Any:
+        data, theme = source.data, theme_named(theme_name)
+        if data is None or tab != "prediction":
+            return (no_update,) * 3
+        epoch = predicted_epoch(data, epoch_at(data, place))
+        if method is None or epoch is None:
+            blank = message(theme, f"No predictions yet: run aelle predict {source.folder.root}")
+            return blank, blank, "Predicted against actual"
+        groups = {
+            g.name: (g.networks.tolist(), g.colour)
+            for g in groups_of(selection, data.networks.index[:0].to_numpy(), theme)
+        }
+        rows = ladder_info(data.report)
+        steps = (
+            ladder(rows, epoch, theme) if rows else message(theme, "No report.json: run aelle predict again")
+        )
+        return (
+            predicted_against_actual(predicted_info(data, method, epoch), theme, groups=groups),
+            steps,
+            ["Predicted against actual ", html.Span(f"from what is known at epoch {epoch}", className="of")],
+        )
+
+
+def predicted_epoch(data: ExplorerData, epoch: int) -> int | None:
+    """The latest epoch with predictions that is no later than `epoch`, else the first there is."""
+    epochs = sorted(int(e) for e in data.predictions["epoch"].unique())
+    earlier = [e for e in epochs if e <= epoch]
+    return earlier[-1] if earlier else epochs[0] if epochs else None

@@ -1,0 +1,174 @@
+"""Selections A and B by lasso, filters, and the views that compare the groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from aelle.explorer.callbacks.shared import epoch_at, groups_of, message, shown_networks
+from aelle.explorer.columns import describe
+from aelle.explorer.contrast import contrasts, in_words
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.figures import curve_bands, curve_bands_info, spectrum_bands, spectrum_bands_info
+from aelle.explorer.figures.contrast import contrast_histograms
+from aelle.explorer.filters import column_range
+from aelle.explorer.source import Source
+from aelle.explorer.theme import theme_named
+
+_LASSO = """(selected, into, selection) => {
+    if (!selected || !selected.points) return dash_clientside.no_update;
+    const chosen = new Set(selected.points.map(p => p.customdata).filter(n => n !== undefined));
+    if (!chosen.size) return dash_clientside.no_update;
+    const other = into === "a" ? "b" : "a";
+    return {[into]: [...chosen], [other]: selection[other].filter(n => !chosen.has(n))};
+}"""
+_COUNT = """(selection) => {
+    const parts = ["a", "b"].filter(k => selection[k].length).map(k => `${k.toUpperCase()}: ${selection[k].length}`);
+    return parts.length ? parts.join(" · ") : "Draw around points to compare them";
+}"""
+# A first selection moves on from a single network to the view of groups.
+_TAB = """(selection, tab) => (selection.a.length || selection.b.length) && tab === "network"
+    ? "selection" : dash_clientside.no_update"""
+
+
+def register(app: Dash, source: Source) -> None:
+    """Connect selections, filters and the comparing views."""
+    app.clientside_callback(
+        _LASSO, Output("selection", "data"),
+        Input("map", "selectedData"), State("lasso-into", "value"), State("selection", "data"),
+        prevent_initial_call=True,
+    )  # fmt: skip
+    app.clientside_callback(_COUNT, Output("selection-count", "children"), Input("selection", "data"))
+    app.clientside_callback(
+        _TAB,
+        Output("tab", "value"),
+        Input("selection", "data"),
+        State("tab", "value"),
+        prevent_initial_call=True,
+    )
+    _buttons(app, source)
+    _filters(app, source)
+    _bands(app, source)
+    _special(app, source)
+
+
+def _buttons(app: Dash, source: Source) -> None:
+    @app.callback(
+        Output("selection", "data", allow_duplicate=True),
+        Input("select-shown", "n_clicks"), Input("clear", "n_clicks"),
+        State("lasso-into", "value"), State("selection", "data"), State("epoch", "value"), State("filters", "data"),
+        prevent_initial_call=True,
+    )  # fmt: skip
+    def choose(
+        shown: int, clear: int, into: str, selection: dict[str, list[int]], place: int, filters: Any
+    ) -> Any:
+        data = source.data
+        if data is None or not (shown or clear):
+            return no_update
+        if ctx.triggered_id == "clear":
+            return {"a": [], "b": []}
+        other = "b" if into == "a" else "a"
+        wanted = np.setdiff1d(shown_networks(data, epoch_at(data, place), filters), selection[other])
+        return {into: wanted.tolist(), other: selection[other]}
+
+
+def _filters(app: Dash, source: Source) -> None:
+    @app.callback(
+        Output("filter-widgets", "children"), Input("filter-columns", "value"), State("filters", "data")
+    )
+    def widgets(names: list[str] | None, filters: dict[str, Any]) -> Any:
+        data = source.data
+        if data is None:
+            return no_update
+        return [filter_widget(data, name, filters.get(name)) for name in names or [] if name in data.points]
+
+    @app.callback(
+        Output("filters", "data"), Output("filter-count", "children"),
+        Input({"type": "filter", "column": ALL}, "value"), State("filter-columns", "value"),
+        State("epoch", "value"),
+    )  # fmt: skip
+    def gather(values: list[Any], names: list[str] | None, place: int) -> Any:
+        data = source.data
+        if data is None or data.points.empty:
+            return no_update, no_update
+        known = [name for name in names or [] if name in data.points]
+        if len(known) != len(values):
+            return no_update, no_update  # the widgets are still being made
+        filters = {name: _wanted(data, name, value) for name, value in zip(known, values, strict=True)}
+        epoch = epoch_at(data, place)
+        shown, all_of = len(shown_networks(data, epoch, filters)), len(shown_networks(data, epoch, None))
+        return filters, f"{shown:,} of {all_of:,} networks shown" if filters else ""
+
+
+def filter_widget(data: ExplorerData, name: str, chosen: Any) -> html.Div:
+    """A range slider for a quantity (of its logarithm where it spans decades), a menu for a kind."""
+    column, target = describe(data.points, name, data.metric_name), {"type": "filter", "column": name}
+    if column.is_kind:
+        levels = list(column.levels)
+        widget: Any = dcc.Dropdown(levels, chosen or levels, multi=True, id=target)
+    else:
+        low, high = column_range(data.points, name)
+        if column.logarithmic:
+            low, high = float(np.log10(max(low, 1e-300))), float(np.log10(high))
+            chosen = None if chosen is None else [float(np.log10(end)) for end in chosen]
+        ends = np.linspace(low, high, 5)
+        marks = {float(e): f"{10**e if column.logarithmic else e:.3g}" for e in ends}
+        widget = html.Div(
+            dcc.RangeSlider(
+                low, high, value=chosen or [low, high], marks=marks, id=target, step=(high - low) / 200
+            ),
+            className="track",
+        )
+    return html.Div([html.Span(column.label, className="label"), widget], className="control filter")
+
+
+def _wanted(data: ExplorerData, name: str, value: Any) -> list[Any]:
+    """A filter as it is kept: levels, or a range in the quantity's own unit."""
+    column = describe(data.points, name, data.metric_name)
+    if column.is_kind or not value:
+        return list(value or [])
+    return [10**end for end in value] if column.logarithmic else list(value)
+
+
+_GROUPS = (
+    Input("selection", "data"), Input("filters", "data"), Input("epoch", "value"), Input("tab", "value"),
+    Input("theme", "data"), Input("version", "data"),
+)  # fmt: skip
+
+
+def _bands(app: Dash, source: Source) -> None:
+    @app.callback(
+        Output("bands", "figure"), Output("curve-bands", "figure"), Output("bands-title", "children"),
+        *_GROUPS, Input("index-scale", "value"),
+    )  # fmt: skip
+    def draw(selection: Any, filters: Any, place: int, tab: str, theme_name: str, _: int, scale: str) -> Any:
+        data, theme = source.data, theme_named(theme_name)
+        if data is None or tab != "selection":
+            return (no_update,) * 3
+        epoch = epoch_at(data, place)
+        groups = groups_of(selection, shown_networks(data, epoch, filters), theme)
+        return (
+            spectrum_bands(spectrum_bands_info(data, groups, epoch), theme, log_index=scale == "log"),
+            curve_bands(curve_bands_info(data, groups), data.metric_name, theme),
+            ["Lyapunov spectra ", html.Span(f"at epoch {epoch}: mean and inner 80 %", className="of")],
+        )
+
+
+def _special(app: Dash, source: Source) -> None:
+    @app.callback(Output("histograms", "figure"), Output("special-words", "children"), *_GROUPS)
+    def draw(selection: Any, filters: Any, place: int, tab: str, theme_name: str, _: int) -> Any:
+        data, theme = source.data, theme_named(theme_name)
+        if data is None or tab != "special":
+            return no_update, no_update
+        epoch = epoch_at(data, place)
+        groups = groups_of(selection, shown_networks(data, epoch, filters), theme)
+        if len(groups) < 2:
+            return message(theme, "Draw around some points to see what is special about them"), ""
+        one, other = groups[:2]
+        found = contrasts(data, one.networks.tolist(), other.networks.tolist(), epoch)
+        if not found:
+            return message(theme, "The two groups have no networks at this epoch"), ""
+        figure = contrast_histograms(found, (one.name, other.name), theme, colours=(one.colour, other.colour))
+        return figure, in_words(found, one.name, other.name)

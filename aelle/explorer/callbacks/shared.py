@@ -1,0 +1,58 @@
+"""Small things that several views need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.filters import filter_mask
+from aelle.explorer.groups import Group
+from aelle.explorer.theme import Theme, as_text, base_layout
+
+Selection = Mapping[str, Sequence[int]]
+
+
+def epoch_at(data: ExplorerData, place: int | None) -> int:
+    """The epoch at a place of the slider."""
+    epochs = data.point_epochs
+    return epochs[min(int(place or 0), len(epochs) - 1)]
+
+
+def shown_networks(data: ExplorerData, epoch: int, filters: Mapping[str, Any] | None) -> NDArray[np.int64]:
+    """The networks that are on the map: with a latent at that epoch, and passing the filters."""
+    points = data.points[(data.points["epoch"] == epoch).to_numpy()]
+    return points["network"].to_numpy()[filter_mask(points, filters or {}, data.points)]
+
+
+def groups_of(selection: Selection, shown: NDArray[np.int64], theme: Theme) -> list[Group]:
+    """A, B where chosen, and all others that are shown; everything as one group where nothing is chosen."""
+    groups = [
+        Group(name, np.asarray(selection[key], np.int64), colour)
+        for name, key, colour in (("A", "a", theme.group_a), ("B", "b", theme.group_b))
+        if selection[key]
+    ]
+    chosen = np.concatenate([group.networks for group in groups]) if groups else np.empty(0, np.int64)
+    others = np.setdiff1d(shown, chosen)
+    if len(others):
+        groups.append(Group("others" if groups else "all shown", others, theme.muted))
+    return groups
+
+
+def message(theme: Theme, text: str) -> go.Figure:
+    """An empty figure that says what to do."""
+    note = {"text": as_text(text), "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper",
+            "font": {"size": 14, "color": theme.muted}}  # fmt: skip
+    hidden = {"visible": False}
+    return go.Figure(layout=base_layout(theme, annotations=[note], xaxis=hidden, yaxis=hidden))
+
+
+def short(value: object) -> str:
+    """A value in a table or card: four significant digits for numbers."""
+    if isinstance(value, (float, np.floating)):
+        return "" if np.isnan(value) else f"{value:.4g}"
+    return str(value)

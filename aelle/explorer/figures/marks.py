@@ -1,0 +1,152 @@
+"""Marks on the latent map: rings around selections, the ways of networks, the focus, the walker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.figures.latent_map import MANY, add_trails, trails_info
+from aelle.explorer.projection import Projection
+from aelle.explorer.theme import Theme
+
+MARKS = ("selection A", "selection B", "trail", "focus", "walker")  # the order of the traces
+MOST_TRAILS = 200
+MOST_ARROWS = 600
+
+
+def marks(
+    data: ExplorerData,
+    projection: Projection,
+    theme: Theme,
+    epoch: int,
+    dimensions: int,
+    selection: Mapping[str, Sequence[int]] | None,
+    focus: int | None,
+    paths: str | None,
+    walker: Sequence[float] | None,
+) -> list[Any]:
+    """One trace for each name in MARKS, empty where there is nothing to mark."""
+    chosen = selection or {"a": [], "b": []}
+    rings = [
+        _rings(data, projection, chosen[key], epoch, colour, name, dimensions)
+        for key, colour, name in (("a", theme.group_a, MARKS[0]), ("b", theme.group_b, MARKS[1]))
+    ]
+    trail, ring = _ways(data, projection, theme, epoch, dimensions, chosen, focus, paths)
+    return [*rings, trail, ring, _walker(walker, theme, dimensions)]
+
+
+def _rings(
+    data: ExplorerData,
+    projection: Projection,
+    networks: Sequence[int],
+    epoch: int,
+    colour: str,
+    name: str,
+    dimensions: int,
+) -> Any:
+    at = (data.points["epoch"] == epoch).to_numpy() & data.points["network"].isin(networks).to_numpy()
+    places = projection.coordinates[at]
+    many = len(data.networks) > MANY
+    kind = go.Scatter3d if dimensions == 3 else go.Scattergl if many else go.Scatter
+    size = (8 if many else 14) if dimensions == 2 else 7
+    marker = {
+        "size": size,
+        "color": colour,
+        "symbol": "circle" if many else "circle-open",
+        "line": {"width": 2, "color": colour},
+    }
+    return kind(
+        **xyz(places, dimensions),
+        mode="markers",
+        marker=marker,
+        name=name,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _ways(
+    data: ExplorerData,
+    projection: Projection,
+    theme: Theme,
+    epoch: int,
+    dimensions: int,
+    chosen: Mapping[str, Sequence[int]],
+    focus: int | None,
+    paths: str | None,
+) -> tuple[Any, Any]:
+    """The ways of the focus and the selections so far, or arrows from start to end of all networks."""
+    focused = [] if focus is None else [focus]
+    followed = list(dict.fromkeys([*focused, *chosen["a"], *chosen["b"]]))[:MOST_TRAILS]
+    figure = go.Figure()
+    add_trails(
+        figure,
+        trails_info(data, projection, followed if paths == "trails" else [], until=epoch),
+        theme,
+        dimensions,
+    )
+    trail = figure.data[0]
+    if paths == "arrows":
+        trail = _arrows(_starts_and_ends(data, projection), theme, dimensions)
+    ring = go.Figure()
+    add_trails(ring, trails_info(data, projection, focused, until=epoch), theme, dimensions)
+    return trail, ring.data[1]
+
+
+def _starts_and_ends(data: ExplorerData, projection: Projection) -> NDArray[np.float64]:
+    """First and last place of networks (an even choice where they are many), with gaps between them."""
+    numbers = data.points["network"].to_numpy()
+    first = np.flatnonzero(np.diff(numbers, prepend=-1))
+    last = np.append(first[1:], len(numbers)) - 1
+    every = max(1, -(-len(first) // MOST_ARROWS))
+    gap = np.full((len(first[::every]), 3), np.nan)
+    return np.stack(
+        [projection.coordinates[first[::every]], projection.coordinates[last[::every]], gap], axis=1
+    )
+
+
+def _arrows(ways: NDArray[np.float64], theme: Theme, dimensions: int) -> Any:
+    path = ways.reshape(-1, 3)
+    line = {"color": theme.muted, "width": 1}
+    if dimensions == 3:
+        return go.Scatter3d(**xyz(path, 3), mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    sizes = np.tile([0, 8, 0], len(ways))  # a head at the end only
+    marker = {
+        "symbol": "arrow",
+        "angleref": "previous",
+        "size": sizes,
+        "color": theme.muted,
+        "line": {"width": 0},
+    }
+    return go.Scatter(
+        **xyz(path, 2), mode="lines+markers", line=line, marker=marker, hoverinfo="skip", showlegend=False
+    )
+
+
+def _walker(walker: Sequence[float] | None, theme: Theme, dimensions: int) -> Any:
+    place = np.array([walker], float) if walker else np.empty((0, 3))
+    kind = go.Scatter3d if dimensions == 3 else go.Scatter
+    marker = {
+        "size": 20 if dimensions == 2 else 10,
+        "symbol": "cross",
+        "color": theme.group_b,
+        "line": {"width": 2, "color": theme.card},
+    }
+    return kind(
+        **xyz(place, dimensions),
+        mode="markers",
+        marker=marker,
+        name="walker",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def xyz(coordinates: NDArray[np.float64], dimensions: int) -> dict[str, NDArray[np.float32]]:
+    """Coordinates as plotly's x, y and, in three dimensions, z."""
+    return {key: coordinates[:, k].astype(np.float32) for k, key in enumerate("xyz"[:dimensions])}

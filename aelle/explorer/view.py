@@ -1,0 +1,106 @@
+"""The state of the page as a link: what is shown and selected, in the address of the page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import numpy as np
+
+LONGEST_LINK = 6000  # characters; longer addresses are cut by some programs
+_FEW = 40  # selections up to this many are written as ids, and survive any change of the records
+
+
+@dataclass(frozen=True)
+class View:
+    """What the page shows. `a`, `b` and `focus` are ids of networks; None stands for the page's default."""
+
+    colour: str | None = None
+    shape: str | None = None
+    size: str | None = None
+    method: str | None = None  # pca or umap
+    dimensions: int | None = None
+    epoch: int | None = None
+    paths: str | None = None
+    tab: str | None = None
+    theme: str | None = None
+    focus: str | None = None
+    filters: Mapping[str, list[Any]] = field(default_factory=dict)
+    a: Sequence[str] = ()
+    b: Sequence[str] = ()
+
+
+def to_query(view: View, ids: Sequence[str]) -> str:
+    """Write a view as the query part of an address; a selection too large for a link is left out.
+
+    `ids` are all networks in the order of their numbers.
+    """
+    plain = {
+        key: value
+        for key, value in asdict(view).items()
+        if value is not None and key not in ("filters", "a", "b")
+    }
+    if view.filters:
+        plain["filters"] = json.dumps(view.filters, separators=(",", ":"))
+    link = urlencode(plain)
+    for key, chosen in (("a", view.a), ("b", view.b)):
+        if chosen:
+            longer = f"{link}&{urlencode({key: _pack(chosen, ids)})}"
+            link = longer if len(longer) <= LONGEST_LINK else link
+    return link.lstrip("&")
+
+
+def from_query(query: str, ids: Sequence[str]) -> View:
+    """Read a view from the query part of an address; what cannot be read or is unknown is passed over."""
+    values = {key: found[-1] for key, found in parse_qs(query.lstrip("?")).items()}
+    content: dict[str, Any] = {f.name: values[f.name] for f in fields(View) if f.name in values}
+    for key in ("dimensions", "epoch"):
+        if key in content:
+            content[key] = int(content[key]) if content[key].isdigit() else None
+    content["filters"] = _filters(content.get("filters"))
+    for key in ("a", "b"):
+        content[key] = _unpack(content.get(key, ""), ids)
+    return View(**content)
+
+
+def _filters(text: str | None) -> dict[str, list[Any]]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return {str(k): v for k, v in found.items() if isinstance(v, list)} if isinstance(found, dict) else {}
+
+
+def _pack(chosen: Sequence[str], ids: Sequence[str]) -> str:
+    """Ids as they are where few; else one bit a network, compressed, with a mark of the whole list."""
+    if len(chosen) <= _FEW and not any("," in name for name in chosen):
+        return "i:" + ",".join(chosen)
+    bits = np.packbits(np.isin(np.asarray(ids, dtype=object), list(chosen)))
+    return f"z:{_mark(ids)}:{base64.urlsafe_b64encode(zlib.compress(bits.tobytes(), 9)).decode('ascii')}"
+
+
+def _unpack(text: str, ids: Sequence[str]) -> list[str]:
+    kind, _, rest = text.partition(":")
+    known = set(ids)
+    if kind == "i":
+        return [name for name in rest.split(",") if name in known]
+    mark, _, packed = rest.partition(":")
+    if kind != "z" or mark != _mark(ids):
+        return []
+    try:
+        # The list is known, so is the length: a link cannot make the page unpack more than that.
+        raw = zlib.decompressobj().decompress(base64.urlsafe_b64decode(packed), (len(ids) + 7) // 8)
+    except (ValueError, zlib.error):
+        return []
+    chosen = np.unpackbits(np.frombuffer(raw, np.uint8))[: len(ids)].astype(bool)
+    return [name for name, is_in in zip(ids, chosen, strict=False) if is_in]
+
+
+def _mark(ids: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:10]
