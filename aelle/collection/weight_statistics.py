@@ -20,7 +20,8 @@ def weight_statistics(network: Network) -> dict[str, float]:
     matrices: dict[str, Tensor] = {}
     for layer, cell in enumerate(network.layers):
         for name, parameter in cell.named_parameters():
-            gates = parameter.chunk(cell.gates) if parameter.shape[0] % cell.gates == 0 else (parameter,)
+            stacked = parameter.shape[0] == cell.gates * cell.hidden_size
+            gates = parameter.chunk(cell.gates) if stacked else (parameter,)
             for gate, block in enumerate(gates):
                 label = f".gate{gate}" if len(gates) > 1 else ""
                 matrices[f"layer{layer}.{name}{label}"] = block

@@ -85,5 +85,5 @@ def skew_symmetric(weight: Tensor) -> Tensor:
 
 
 def identity_like(weight: Tensor) -> Tensor:
-    """Identity (H, H) in the precision and on the device of a square matrix."""
+    """Identity (H, H) in the precision and on the device of a weight with H columns."""
     return torch.eye(weight.shape[-1], dtype=weight.dtype, device=weight.device)

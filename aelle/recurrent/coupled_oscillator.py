@@ -20,7 +20,7 @@ class CoRNN(ProjectedCell):
         z' = z + Δt (tanh(W y + 𝒲 z + V x + b) - γ y - ε z),    y' = y + Δt z'.
     Where 𝒲 = 0 the exponents sum to H ln|1 - Δt ε| whatever the input.
 
-    weight_hh (H, H) is W and weight_zz (H, H) is 𝒲.
+    weight_hh (2H, H) holds W above 𝒲.
 
     Options:
         dt: Δt, the step; 0.042.
@@ -30,15 +30,17 @@ class CoRNN(ProjectedCell):
 
     architecture = "cornn"
     state_parts = ("y", "z")
+    gates = 2  # recurrent matrices
     default_options: ClassVar[Mapping[str, float]] = {"dt": 0.042, "gamma": 2.7, "eps": 4.7}
-    weight_zz: Tensor
 
     def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        return super()._parameter_shapes() | {"weight_zz": (self.hidden_size, self.hidden_size)}
+        shapes = super()._parameter_shapes()
+        shapes["weight_ih"] = (self.hidden_size, self.input_size)
+        return shapes | ({"bias_ih": (self.hidden_size,)} if self.bias else {})
 
     def recurrent_weight(self) -> Tensor:
         """[W 𝒲], (*P, H, 2H), acting on the whole state."""
-        return torch.cat([self.weight_hh, self.weight_zz], dim=-1)
+        return torch.cat(self.weight_hh.chunk(2, dim=-2), dim=-1)
 
     def advance(self, projected: Tensor, state: Tensor, weight: Tensor) -> Tensor:
         """(y, z) → (y + Δt z', z')."""
@@ -54,13 +56,13 @@ class CoRNN(ProjectedCell):
 
     def _z_by_z(self, x: Tensor, state: Tensor) -> Tensor:
         """∂z'/∂z = (1 - Δt ε) I + Δt diag(tanh'(a)) 𝒲."""
-        kept = (1 - self.options["dt"] * self.options["eps"]) * identity_like(self.weight_zz)
-        return kept + self._gain(x, state) * self.weight_zz.unsqueeze(-3)
+        kept = (1 - self.options["dt"] * self.options["eps"]) * identity_like(self.weight_hh)
+        return kept + self._gain(x, state) * self._recurrent_blocks()[1]
 
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
         """[[I + Δt K, Δt D], [K, D]], K = Δt (diag(tanh'(a)) W - γ I) and D = ∂z'/∂z."""
         dt, identity = self.options["dt"], identity_like(self.weight_hh)
-        z_by_y = self._gain(x, state) * self.weight_hh.unsqueeze(-3) - dt * self.options["gamma"] * identity
+        z_by_y = self._gain(x, state) * self._recurrent_blocks()[0] - dt * self.options["gamma"] * identity
         z_by_z = self._z_by_z(x, state)
         top = torch.cat([identity + dt * z_by_y, dt * z_by_z], dim=-1)
         return torch.cat([top, torch.cat([z_by_y, z_by_z], dim=-1)], dim=-2)
