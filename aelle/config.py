@@ -114,13 +114,20 @@ class Task(_Strict):
 
 
 class Training(_Strict):
-    """How the networks learn. `workers = 0` means one process a core."""
+    """How the networks learn.
+
+    `backend` "native" trains one network after another with torch's kernels, in `workers` processes (0: one a
+    core); "population" trains a cohort as one batch on `device`; "auto" takes the latter where there is a GPU.
+    `cohort_size = 0` means 5 networks for "native" and 256 for "population".
+    """
 
     epochs: PositiveInt = 12
     batch_size: PositiveInt = 32
     gradient_clip: PositiveFloat | None = None
+    backend: Literal["auto", "native", "population"] = "auto"
+    device: str = "auto"
     workers: Annotated[int, Field(ge=0)] = 0
-    cohort_size: PositiveInt = 5
+    cohort_size: Annotated[int, Field(ge=0)] = 0
     keep_checkpoints: bool = False
     stop_after_failures: PositiveInt = 3
 

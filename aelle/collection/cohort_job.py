@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from aelle.collection.backend import Backend
 from aelle.collection.search_space import Cohort
 from aelle.collection.training import Epoch, NativeTraining, Trainee
 from aelle.collection.weight_statistics import weight_statistics
@@ -37,6 +38,7 @@ class Job:
     task: Task
     driving: Tensor
     on_epoch: OnEpoch | None = None
+    backend: Backend = field(default_factory=Backend)
 
 
 @dataclass
@@ -169,12 +171,12 @@ def _write_checkpoint(folder: ExperimentFolder, cohort: Cohort, training: Native
 def _start(job: Job, cohort: Cohort) -> tuple[NativeTraining, int]:
     """Build a cohort's training, restored from its checkpoint; with the checkpoint's epoch, -1 for none."""
     epochs = job.experiment.training.epochs
-    training = NativeTraining(cohort, job.task, epochs)
+    training = job.backend.training(cohort, job.task, epochs)
     try:
         epoch = _restore(job.folder, cohort, training)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         # No usable checkpoint: the cohort starts anew and writes the same records again.
-        training, epoch = NativeTraining(cohort, job.task, epochs), -1
+        training, epoch = job.backend.training(cohort, job.task, epochs), -1
     discard_epochs(job.folder, cohort.cohort_id, after=epoch)
     return training, epoch
 

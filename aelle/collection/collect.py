@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
+from aelle.collection.backend import chosen_backend
 from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, best_metric, driving_sequences, run_cohort
 from aelle.collection.engines import Engine, LocalProcesses
 from aelle.collection.ledger import claim
@@ -74,8 +75,8 @@ def collect(
     job = _prepare(experiment, folder, on_epoch)
     found = _checked_variants(experiment, job)
     with _locked(folder):
-        every = claim(folder, experiment, found, extend)
-        write_json(folder.root / "environment.json", _environment())
+        every = claim(folder, experiment, found, job.backend.cohort_size(experiment.training), extend)
+        write_json(folder.root / "environment.json", _environment(job.backend.device))
         remove_partial_files(folder)
         failed = {str(failure["cohort"]) for failure in read_failures(folder)} if retry_failed else set()
         pending = [
@@ -84,14 +85,15 @@ def collect(
         networks = sum(len(c.variants) for c in every)
         summary = CollectionSummary(folder, networks)
         if pending:
-            chosen = engine or LocalProcesses(experiment.training.workers)
+            chosen = engine or LocalProcesses(job.backend.workers(experiment.training))
             _run(job, pending, chosen, summary, progress)
     return summary
 
 
 def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None) -> Job:
     task = make_task(experiment.task.name, experiment.task.options, experiment.task.data_folder)
-    return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch)
+    backend = chosen_backend(experiment.training, task)
+    return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch, backend)
 
 
 def _checked_variants(experiment: Experiment, job: Job) -> list[Variant]:
@@ -122,11 +124,11 @@ def _locked(folder: ExperimentFolder) -> Iterator[None]:
         lock.release()
 
 
-def _environment() -> dict[str, str]:
+def _environment(device: str) -> dict[str, str]:
     from importlib.metadata import version
 
     versions = {name: version(name) for name in ("aelle", "torch", "numpy", "safetensors", "pyarrow")}
-    return versions | {"python": platform.python_version(), "machine": platform.machine(), "device": "cpu"}
+    return versions | {"python": platform.python_version(), "machine": platform.machine(), "device": device}
 
 
 def _run(job: Job, pending: list[Cohort], engine: Engine, summary: CollectionSummary, progress: bool) -> None:

@@ -21,7 +21,11 @@ _INDIFFERENT = {"data_folder", "workers", "cohort_size", "keep_checkpoints", "st
 
 
 def claim(
-    folder: ExperimentFolder, experiment: Experiment, variants: Sequence[Variant], extend: bool = False
+    folder: ExperimentFolder,
+    experiment: Experiment,
+    variants: Sequence[Variant],
+    cohort_size: int,
+    extend: bool = False,
 ) -> list[Cohort]:
     """Make a folder this experiment's and return its cohorts, or refuse a folder of another experiment.
 
@@ -41,7 +45,7 @@ def claim(
             )
     elif folder.records.exists() and any(folder.records.iterdir()):
         raise RecordsError(f"{folder.root}: holds records but no experiment.toml; choose another folder")
-    found = _assigned(folder, variants, experiment.training.cohort_size)
+    found = _assigned(folder, variants, cohort_size)
     write_bytes(folder.experiment_file, dump_experiment(experiment).encode())
     _write(folder, found)
     return found

@@ -44,6 +44,12 @@ class Trainee:
         """Whether it takes part in further epochs."""
         return self.status == "ok"
 
+    def judge(self) -> None:
+        """Set the status to "diverged" where a loss is not finite or has exploded."""
+        losses = [loss for loss in (self.train_loss, self.val_loss) if loss is not None]
+        if not all(math.isfinite(loss) and loss < EXPLODED_LOSS for loss in losses):
+            self.status = "diverged"
+
 
 @dataclass
 class Epoch:
@@ -67,12 +73,15 @@ class NativeTraining:
     def __iter__(self) -> Iterator[Epoch]:
         while self.next_epoch <= self.epochs and any(t.active for t in self.trainees):
             active = [trainee for trainee in self.trainees if trainee.active]
-            for trainee in active:
-                self._advance(trainee, self.next_epoch)
+            self._advance(active, self.next_epoch)
             self.next_epoch += 1
             yield Epoch(self.next_epoch - 1, active)
 
-    def _advance(self, trainee: Trainee, epoch: int) -> None:
+    def _advance(self, active: list[Trainee], epoch: int) -> None:
+        for trainee in active:
+            self._advance_one(trainee, epoch)
+
+    def _advance_one(self, trainee: Trainee, epoch: int) -> None:
         started = time.perf_counter()
         # The networks of a cohort share nothing, so that whatever goes wrong in one stays with it.
         try:
@@ -84,9 +93,7 @@ class NativeTraining:
         except Exception as error:
             trainee.status, trainee.error = "failed", f"{type(error).__name__}: {error}"
         else:
-            losses = [loss for loss in (trainee.train_loss, trainee.val_loss) if loss is not None]
-            if not all(math.isfinite(loss) and loss < EXPLODED_LOSS for loss in losses):
-                trainee.status = "diverged"
+            trainee.judge()
         trainee.train_seconds = time.perf_counter() - started
 
     def state(self) -> dict[str, Tensor]:
