@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -152,24 +152,19 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         RecordsError: where the disk is full or the folder cannot be written.
     """
-    temporary = None
+    # A leading dot keeps the unfinished file out of every Parquet reader's listing.
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A leading dot keeps the unfinished file out of every Parquet reader's listing.
-        prefix = f".{path.name}."
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=prefix, suffix=".partial", delete=False
-        ) as stream:
-            temporary = Path(stream.name)
+        with temporary.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-        temporary = None
     except OSError as error:
         raise RecordsError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
