@@ -8,7 +8,7 @@ from aelle.recurrent.antisymmetric import AntisymmetricRNN, GatedAntisymmetricRN
 from aelle.recurrent.coupled_oscillator import CoRNN
 from aelle.recurrent.lipschitz import LipschitzRNN
 from aelle.recurrent.long_expressive_memory import LEM
-from aelle.recurrent.min_gru import MinGRU, linear_scan
+from aelle.recurrent.min_gru import MinGRU, parallel_scan, sequential_scan
 from aelle.recurrent.orthogonal import ExpRNN
 from aelle.spectra import lyapunov_spectrum
 
@@ -248,7 +248,8 @@ def test_determinants_stay_exact_where_gates_saturate(kind):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 8, 33])
-def test_the_parallel_scan_equals_the_recurrence(steps):
+@pytest.mark.parametrize("scan", [parallel_scan, sequential_scan])
+def test_both_scans_equal_the_recurrence(scan, steps):
     generator = torch.Generator().manual_seed(steps)
     kept = torch.rand(2, steps, 4, dtype=F64, generator=generator)
     kept[..., 0] = 1e-300  # products of what is kept underflow, and may
@@ -257,7 +258,7 @@ def test_the_parallel_scan_equals_the_recurrence(steps):
     for t in range(steps):
         states.append(kept[:, t] * states[-1] + added[:, t])
     expected = torch.stack(states[1:], dim=1)
-    torch.testing.assert_close(linear_scan(kept, added, states[0]), expected, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(scan(kept, added, states[0]), expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("kind", CELLS)

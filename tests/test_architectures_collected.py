@@ -13,6 +13,7 @@ import pytest
 from aelle.collection.collect import collect
 from aelle.collection.search_space import variants
 from aelle.collection.training import build_network
+from aelle.collection.weight_statistics import weight_statistics
 from aelle.config import ConfigError, dump_experiment, load_experiment, parse_experiment
 from aelle.records import read_records
 from aelle.recurrent.elman import TanhRNN
@@ -39,6 +40,13 @@ def test_options_reach_the_cells_and_no_others():
     for variant in found:
         (cell,) = build_network(variant, Latch(delay=4)).layers
         assert cell.options["dt"] == (0.3 if variant.architecture == "cornn" else 1.0)
+
+
+def test_statistics_are_of_whole_recurrent_matrices():
+    (variant, _) = variants(experiment(architecture="cornn"))
+    names = {name.rpartition(".")[0] for name in weight_statistics(build_network(variant, Latch(delay=4)))}
+    recurrent = {"layer0.weight_hh.gate0", "layer0.weight_hh.gate1"}
+    assert names == recurrent | {"layer0.weight_ih", "readout.weight", "readout.bias"}
 
 
 def test_ids_change_with_options_and_stay_without():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from aelle.recurrent.cell import TangentTerms, sigmoid_slope, tanh_slope
-from aelle.recurrent.projected import ProjectedCell
+from aelle.recurrent.projected import ProjectedCell, identity_like, skew_symmetric
 
 
 class AntisymmetricRNN(ProjectedCell):
@@ -77,13 +77,3 @@ class GatedAntisymmetricRNN(AntisymmetricRNN):
         candidate, gate = (part + recurrent for part in projected.chunk(2, dim=-1))
         by_candidate = torch.sigmoid(gate) * tanh_slope(candidate)
         return self.options["eps"] * (by_candidate + sigmoid_slope(gate) * torch.tanh(candidate))
-
-
-def skew_symmetric(weight: Tensor) -> Tensor:
-    """W - Wᵀ of each matrix (*P, H, H)."""
-    return weight - weight.mT
-
-
-def identity_like(weight: Tensor) -> Tensor:
-    """Identity (H, H) in the precision and on the device of a weight with H columns."""
-    return torch.eye(weight.shape[-1], dtype=weight.dtype, device=weight.device)

@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from aelle.recurrent.antisymmetric import identity_like
 from aelle.recurrent.cell import tanh_slope
-from aelle.recurrent.projected import ProjectedCell, log_abs_det_by_parts
+from aelle.recurrent.projected import ProjectedCell, identity_like, log_abs_det_by_parts
 
 
 class CoRNN(ProjectedCell):

@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from aelle.recurrent.antisymmetric import identity_like
 from aelle.recurrent.cell import TangentTerms, tanh_slope
-from aelle.recurrent.projected import ProjectedCell
+from aelle.recurrent.projected import ProjectedCell, identity_like
 
 
 class LipschitzRNN(ProjectedCell):

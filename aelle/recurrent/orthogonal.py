@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from aelle.recurrent.antisymmetric import skew_symmetric
 from aelle.recurrent.cell import TangentTerms
-from aelle.recurrent.projected import ProjectedCell
+from aelle.recurrent.projected import ProjectedCell, skew_symmetric
 
 _THRESHOLD_SCALE = 0.01  # of the authors' modReLU
 

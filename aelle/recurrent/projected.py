@@ -55,3 +55,13 @@ def log_abs_det_by_parts(block: Callable[[Tensor, Tensor], Tensor], x: Tensor, s
     """ln|det block(x, state)| (*P, batch), where block gives (*P, batch, H, H): a few matrices at a time."""
     parts = zip(x.split(_DETERMINANTS_AT_ONCE, -2), state.split(_DETERMINANTS_AT_ONCE, -2), strict=True)
     return torch.cat([log_abs_det_of(block(*part)).squeeze(-1) for part in parts], dim=-1)
+
+
+def skew_symmetric(weight: Tensor) -> Tensor:
+    """W - Wᵀ of each matrix (*P, H, H)."""
+    return weight - weight.mT
+
+
+def identity_like(weight: Tensor) -> Tensor:
+    """Identity (H, H) in the precision and on the device of a weight with H columns."""
+    return torch.eye(weight.shape[-1], dtype=weight.dtype, device=weight.device)
