@@ -8,6 +8,7 @@ import torch
 from aelle.recurrent.cell import Cell, TangentTerms, tanh_slope
 from aelle.recurrent.coupled_oscillator import CoRNN
 from aelle.recurrent.elman import TanhRNN
+from aelle.recurrent.lstm import LSTM
 from aelle.recurrent.registry import ARCHITECTURES
 from aelle.tasks.adding import Adding
 from aelle.tasks.digits import Digits
@@ -96,6 +97,11 @@ class WrongTerms(TanhRNN):
         return TangentTerms(terms.weights, (2 * terms.gains[0],))
 
 
+class TermsOfTheWholeState(LSTM):
+    def tangent_terms(self, x, state, hidden_only=False):
+        return super().tangent_terms(x, state)
+
+
 class WrongDeterminant(LeakyRNN):
     def log_abs_det(self, x, state):
         return torch.zeros(x.shape[:-1], dtype=x.dtype)
@@ -104,6 +110,14 @@ class WrongDeterminant(LeakyRNN):
 class WrongScan(LeakyRNN):
     def trajectory(self, inputs, state):
         return super().trajectory(inputs.flip(-2), state)
+
+
+class WrongLinearisedTrajectory(TanhRNN):
+    def linearised_trajectory(self, inputs, state, hidden_only=False):
+        states, terms = super().linearised_trajectory(inputs, state, hidden_only)
+        return states, TangentTerms(
+            terms.weights, terms.gains, log_abs_det=torch.zeros(24, dtype=state.dtype)
+        )
 
 
 class WrongPopulation(LeakyRNN):
@@ -158,9 +172,11 @@ BROKEN_CELLS = {
     RaisingStep: "RaisingStep.step raised RuntimeError: ",
     RandomStep: "RandomStep.step is not deterministic",
     MixingStep: "MixingStep.step mixes the rows of a batch",
-    WrongTerms: "WrongTerms.tangent_terms do not add up to the Jacobian",
+    WrongTerms: "WrongTerms.tangent_terms with hidden_only=False do not add up to the Jacobian",
+    TermsOfTheWholeState: "TermsOfTheWholeState.tangent_terms with hidden_only=True do not add up",
     WrongDeterminant: r"WrongDeterminant.log_abs_det differs from ln\|det J\|",
     WrongScan: "WrongScan.trajectory differs from a loop of steps",
+    WrongLinearisedTrajectory: "WrongLinearisedTrajectory.linearised_trajectory differs from its trajectory",
     WrongPopulation: "WrongPopulation.step of a population of 3 networks differs",
     HiddenParameter: "HiddenParameter is not restored by its state_dict",
     OwnRandomness: "OwnRandomness.reset_parameters draws not only from the generator",

@@ -6,13 +6,20 @@ import copy
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
-from aelle.recurrent.cell import Cell, TangentTerms
+from aelle.recurrent.cell import Cell
+from aelle.testing.jacobians import (
+    BATCH,
+    STEPS,
+    check_determinant,
+    check_jacobian,
+    check_linearised_trajectory,
+    close,
+    random_point,
+)
 from aelle.testing.requirement import require, speaking_of
 
-BATCH, STEPS, NETWORKS = 4, 6, 3
-RELATIVE, ABSOLUTE = 1e-8, 1e-10
+NETWORKS = 3
 
 
 def check_cell(cell: type[Cell] | Cell, seed: int = 0) -> None:
@@ -57,14 +64,8 @@ def _built(cell: type[Cell] | Cell, name: str) -> Iterator[Cell]:
         yield built
 
 
-def _random_point(cell: Cell) -> tuple[Tensor, Tensor]:
-    leading = (*cell.population, BATCH)
-    x = torch.randn(*leading, cell.input_size, dtype=torch.float64)
-    return x, torch.randn(*leading, cell.state_size, dtype=torch.float64)
-
-
 def _check_step(cell: Cell, name: str) -> None:
-    x, state = _random_point(cell)
+    x, state = random_point(cell)
     kept_x, kept_state = x.clone(), state.clone()
     with speaking_of(f"{name}.step"):
         after, again = cell.step(x, state), cell.step(x, state)
@@ -81,85 +82,17 @@ def _check_step(cell: Cell, name: str) -> None:
     require(torch.equal(after, again), f"{name}.step is not deterministic: two equal calls differ")
     rows = [slice(i, i + 1) for i in range(BATCH)]
     alone = torch.cat([cell.step(x[..., row, :], state[..., row, :]) for row in rows], dim=-2)
-    require(_close(alone, after), f"{name}.step mixes the rows of a batch: a row alone gives another state")
+    require(close(alone, after), f"{name}.step mixes the rows of a batch: a row alone gives another state")
     require(
         tuple(cell.output(state).shape) == (*state.shape[:-1], cell.hidden_size),
         f"{name}.output must give the first hidden_size = {cell.hidden_size} components of the state",
     )
 
 
-def _check_jacobian(cell: Cell, name: str) -> None:
-    x, state = _random_point(cell)
-    with speaking_of(f"{name}.jacobian"):
-        closed = cell.jacobian(x, state)
-    expected = _automatic_jacobian(cell, x, state)
-    require(
-        closed.shape == expected.shape,
-        f"{name}.jacobian has shape {tuple(closed.shape)}, expected (*P, batch, n, n) = {tuple(expected.shape)}",
-    )
-    right, error = _close(closed, expected), float((closed - expected).detach().abs().max())
-    require(
-        right or not _close(closed.mT, expected),
-        f"{name}.jacobian is transposed: rows are outputs, columns the state before",
-    )
-    require(right, f"{name}.jacobian differs from automatic differentiation of step by up to {error:.3g}")
-    with speaking_of(f"{name}.tangent_terms"):
-        terms = cell.tangent_terms(x, state)
-    if terms is not None:
-        require(
-            _close(_assembled(terms), expected),
-            f"{name}.tangent_terms do not add up to the Jacobian; see TangentTerms, or return None",
-        )
-
-
-def _automatic_jacobian(cell: Cell, x: Tensor, state: Tensor) -> Tensor:
-    """∂step/∂state by reverse mode, one component of the new state after another: rows do not mix."""
-    point = state.detach().requires_grad_()
-    with torch.enable_grad():
-        after = cell.step(x, point)
-    rows = [
-        torch.autograd.grad(component.sum(), point, retain_graph=True, allow_unused=True)[0]
-        if component.requires_grad
-        else None
-        for component in after.unbind(-1)
-    ]
-    return torch.stack([torch.zeros_like(state) if row is None else row for row in rows], dim=-2)
-
-
-def _assembled(terms: TangentTerms) -> Tensor:
-    """Jacobian of its parts; with a shear, that after a step from coordinates without one."""
-    sums = [
-        (gain.unsqueeze(-1) * weight.unsqueeze(-4)).sum(-3)
-        for weight, gain in zip(terms.weights, terms.gains, strict=True)
-    ]
-    diagonal = None if terms.diagonal is None else torch.diag_embed(terms.diagonal)
-    if terms.shear is None:
-        return sums[0] if diagonal is None else sums[0] + diagonal
-    by_e, by_u = sums
-    kept = torch.zeros_like(by_u) if diagonal is None else diagonal
-    shear = terms.shear.unsqueeze(-1)
-    top = torch.cat([by_e + shear * by_u, shear * kept], dim=-1)
-    return torch.cat([top, torch.cat([by_u, kept], dim=-1)], dim=-2)
-
-
-def _check_determinant(cell: Cell, name: str) -> None:
-    x, state = _random_point(cell)
-    with speaking_of(f"{name}.log_abs_det"):
-        closed = cell.log_abs_det(x, state)
-    if closed is None:
-        return
-    expected = torch.linalg.slogdet(_automatic_jacobian(cell, x, state))[1]
-    require(
-        closed.shape == expected.shape and _close(closed, expected),
-        f"{name}.log_abs_det differs from ln|det J| of the Jacobian, shape (*P, batch); return None where "
-        f"there is no closed form",
-    )
-
-
 def _check_runs(cell: Cell, name: str) -> None:
     """Every way of running over a sequence is the loop of steps."""
     inputs = torch.randn(*cell.population, BATCH, STEPS, cell.input_size, dtype=torch.float64)
-    states = [_random_point(cell)[1]]
+    states = [random_point(cell)[1]]
     for x in inputs.unbind(-2):
         states.append(cell.step(x, states[-1]))
     expected = torch.stack(states, dim=-2)
@@ -169,7 +102,7 @@ def _check_runs(cell: Cell, name: str) -> None:
         pairs = [(found, expected)] if method == "trajectory" else []
         pairs = pairs or [(found[0], cell.output(expected[..., 1:, :])), (found[1], states[-1])]
         require(
-            all(one.shape == other.shape and _close(one, other) for one, other in pairs),
+            all(close(one, other) for one, other in pairs),
             f"{name}.{method} differs from a loop of steps",
         )
 
@@ -182,7 +115,7 @@ def _check_population(cell: Cell, name: str) -> None:
         one.reset_parameters(0.5 + number)
     with speaking_of(f"{name}.stack"):
         population = type(cell).stack(cells)
-    points = [_random_point(one) for one in cells]
+    points = [random_point(one) for one in cells]
     x, state = (torch.stack(tensors) for tensors in zip(*points, strict=True))
     for method in ("step", "jacobian", "log_abs_det"):
         with speaking_of(f"{name}.{method} of a population"):
@@ -191,7 +124,7 @@ def _check_population(cell: Cell, name: str) -> None:
             continue
         alone = torch.stack([getattr(c, method)(*point) for c, point in zip(cells, points, strict=True)])
         require(
-            together.shape == alone.shape and _close(together, alone),
+            close(together, alone),
             f"{name}.{method} of a population of {NETWORKS} networks differs from theirs one by one: "
             f"parameters with leading dimensions must broadcast",
         )
@@ -202,7 +135,7 @@ def _check_state_dict(cell: Cell, name: str) -> None:
     twin.reset_parameters(2.0)
     with speaking_of(f"{name}.load_state_dict"):
         twin.load_state_dict(cell.state_dict())
-    x, state = _random_point(cell)
+    x, state = random_point(cell)
     require(
         torch.equal(twin.step(x, state), cell.step(x, state)),
         f"{name} is not restored by its state_dict: something that a step depends on is no parameter",
@@ -224,7 +157,7 @@ def _check_initialisation(cell: Cell, name: str) -> None:
 def _check_gradients(cell: Cell, name: str) -> None:
     inputs = torch.randn(*cell.population, BATCH, STEPS, cell.input_size, dtype=torch.float64)
     twin = copy.deepcopy(cell)
-    outputs, last = twin.scan_with_gradients(inputs, _random_point(cell)[1])
+    outputs, last = twin.scan_with_gradients(inputs, random_point(cell)[1])
     with speaking_of(f"differentiating {name}"):
         (outputs.square().sum() + last.square().sum()).backward()
     for parameter_name, parameter in twin.named_parameters():
@@ -237,15 +170,12 @@ def _check_gradients(cell: Cell, name: str) -> None:
 
 _CELL_CHECKS = (
     _check_step,
-    _check_jacobian,
-    _check_determinant,
+    check_jacobian,
+    check_determinant,
     _check_runs,
+    check_linearised_trajectory,
     _check_state_dict,
     _check_population,
     _check_initialisation,
     _check_gradients,
 )
-
-
-def _close(found: Tensor, expected: Tensor) -> bool:
-    return torch.allclose(found, expected, rtol=RELATIVE, atol=ABSOLUTE)
