@@ -1,0 +1,126 @@
+"""The command line as a user types it: one line and exit code 2 for mistakes, and `run` from end to end."""
+
+import json
+import shutil
+
+import pytest
+
+from aelle import cli
+from aelle.config import dump_experiment
+from aelle.records import ExperimentFolder
+from tests.synthetic import write_synthetic_experiment
+from tests.test_collection import experiment
+
+
+def run(capsys, monkeypatch, *arguments):
+    """Call the command line in this process: exit code, output, errors."""
+    monkeypatch.setattr("sys.argv", ["aelle", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    captured = capsys.readouterr()
+    return ended.value.code or 0, captured.out, captured.err
+
+
+@pytest.fixture
+def aelle(capsys, monkeypatch):
+    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+
+
+@pytest.fixture
+def toml(tmp_path):
+    file = tmp_path / "fast.toml"
+    file.write_text(dump_experiment(experiment()))
+    return file
+
+
+MISTAKES = [
+    (["--set", "networks.hiden_size=8"], "unknown key 'networks.hiden_size'; did you mean 'hidden_size'?"),
+    (["--set", "training.epochs=many"], "training.epochs: input should be a valid integer"),
+    (["--set", "networks.hidden_size=0"], "networks.hidden_size: input should be greater than or equal to 1"),
+    (["--set", "task.name=latsch"], "unknown task 'latsch'; did you mean 'latch'?"),
+    (["--set", "task.options.delai=3"], "task 'latch' has no option 'delai'; did you mean 'delay'?"),
+    (["--set", "networks.architecture=lstmm"], "unknown architecture 'lstmm'; did you mean 'lstm'?"),
+    (["--set", "networks.init_scale=1.0"], "not both"),
+    (["--set", "training.device=abacus"], "training.device: 'abacus' cannot be used here"),
+    (["--set", "epochs"], "expected section.key=value"),
+]
+
+
+@pytest.mark.parametrize("arguments, message", MISTAKES)
+def test_a_mistake_in_the_experiment_is_one_line_and_writes_nothing(
+    aelle, toml, tmp_path, arguments, message
+):
+    code, _, errors = aelle("collect", toml, "--output", tmp_path / "x", *arguments)
+    assert code == 2
+    assert message in errors
+    assert errors.startswith("aelle: ")
+    assert len(errors.splitlines()) == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_missing_and_foreign_files_are_one_line(aelle, tmp_path, toml):
+    (tmp_path / "empty").mkdir()
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = [")
+    cases = [
+        (("collect", tmp_path / "none.toml"), "no such experiment file"),
+        (("collect", broken), "not valid TOML"),
+        (("train", tmp_path / "none"), "no such folder"),
+        (("predict", tmp_path / "empty"), "not an experiment's folder"),
+        (("status", tmp_path / "empty"), "not an experiment's folder"),
+        (("explore", tmp_path / "empty", "--html", tmp_path / "x.html"), "not an experiment's folder"),
+    ]
+    for arguments, message in cases:
+        code, _, errors = aelle(*arguments)
+        assert (code, len(errors.splitlines())) == (2, 1), errors
+        assert message in errors
+
+
+def test_a_corrupt_record_file_stops_every_stage_and_is_kept(aelle, tmp_path):
+    folder = write_synthetic_experiment(tmp_path / "x", networks=40)
+    corrupt = folder.finished_file("cohort0001")
+    corrupt.write_bytes(corrupt.read_bytes()[:1000])
+    for stage in ("train", "predict", "status"):
+        code, _, errors = aelle(stage, folder.root)
+        assert code == 2
+        assert f"{corrupt}: not a readable Parquet file" in errors
+        assert len(errors.splitlines()) == 1
+    assert len(corrupt.read_bytes()) == 1000
+
+
+def test_status_in_words_and_as_json(aelle, tmp_path):
+    folder = write_synthetic_experiment(tmp_path / "x", networks=40)
+    code, words, _ = aelle("status", folder.root)
+    assert code == 0
+    assert "1 diverged" in words
+    found = json.loads(aelle("status", folder.root, "--json")[1])
+    assert (found["started"], found["diverged"], found["running"]) == (40, 1, False)
+
+
+def test_an_address_without_ray_is_a_usage_error(aelle, toml):
+    code, _, errors = aelle("collect", toml, "--address", "auto")
+    assert code == 2
+    assert "--address goes with --engine ray" in errors
+
+
+@pytest.mark.slow
+def test_run_goes_from_a_toml_to_a_page(aelle, tmp_path):
+    file = tmp_path / "tiny.toml"
+    tiny = experiment(networks={"per_combination": 8, "hidden_size": [6, 8]})
+    file.write_text(dump_experiment(tiny))
+    folder = ExperimentFolder(tmp_path / "x")
+    overrides = ["--set", "autoencoder.epochs=20", "--set", "prediction.bootstrap=50"]
+    code, output, errors = aelle("run", file, "--output", folder.root, "--quiet", *overrides)
+    assert code == 0, errors
+    report = json.loads(folder.report.read_text())
+    assert report["headline"] in output
+    assert report["networks"] == 48
+    methods = {row["method"] for row in report["rows"]}
+    assert {"last value", "hyperparameters only", "weight statistics", "AeLLE"} <= methods
+    page = folder.page.read_text()
+    assert "<html" in page
+    assert "<script src=" not in page  # nothing is fetched; a browser test watches the network
+    # Every later stage runs again alone, from files alone.
+    shutil.rmtree(folder.autoencoder)
+    assert aelle("train", folder.root, "--quiet")[0] == 0
+    assert (folder.autoencoder / "weights.safetensors").exists()
