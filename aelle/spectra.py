@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import jacfwd, vmap
 
-from aelle.lyapunov import estimates
-from aelle.lyapunov.benettin import Report, measure
 from aelle.lyapunov.cell_tangent import CellTangent
+from aelle.lyapunov.covariant import CovariantVectors, ginelli
+from aelle.lyapunov.differentiable import ChaoticGradientWarning, differentiable_exponents
 from aelle.lyapunov.driven_map import DrivenMap, DrivenMapTangent
 from aelle.lyapunov.factorise import random_frame
-from aelle.lyapunov.growth import Growth, Position
-from aelle.lyapunov.inputs import DrivingGroup, Inputs, as_sequences, group_by_length, plan_steps
-from aelle.lyapunov.result import LyapunovSpectrum, spectrum_of_stack
+from aelle.lyapunov.growth import Position
+from aelle.lyapunov.inputs import Inputs, as_sequences
+from aelle.lyapunov.mean_field import MeanField, mean_field
+from aelle.lyapunov.result import LyapunovSpectrum
+from aelle.lyapunov.run import Run
 from aelle.lyapunov.tangent import TangentMap
+from aelle.lyapunov.workers import map_rows
+from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import cells_of, initial_states
+from aelle.recurrent.flat import attached_cells, closed_loop, flat_step, readout_of
 
-__all__ = ["DrivenMap", "LyapunovSpectrum", "lyapunov_spectrum"]
+__all__ = [
+    "ChaoticGradientWarning",
+    "CovariantVectors",
+    "DrivenAndGenerative",
+    "DrivenMap",
+    "LyapunovSpectrum",
+    "MeanField",
+    "conditional_vs_generative",
+    "covariant_lyapunov_vectors",
+    "leading_exponents",
+    "lyapunov_spectra",
+    "lyapunov_spectrum",
+    "mean_field",
+]
 
 System = nn.Module | DrivenMap
 
@@ -86,7 +104,7 @@ def lyapunov_spectrum(
             _first_frames(tangent, k, like, generator) for tangent, like in zip(stack, states, strict=True)
         ]
         interval = None if qr_interval == "auto" else int(qr_interval)
-        run = _Run(stack, state, k, interval, tolerance, progress)
+        run = Run(stack, state, k, interval, tolerance, progress)
         if tolerance is not None and inputs is None and steps is None:
             steps = LONGEST_AUTONOMOUS_RUN
         return run.start(Position(states, frames), sequences, steps, warmup)
@@ -127,143 +145,290 @@ def _stack_and_states(
 def _first_frames(
     tangent: TangentMap, k: int | None, like: Tensor, generator: torch.Generator | None
 ) -> Tensor:
-    """Return the same frame for every row, so that a result does not depend on its place in the batch."""
-    count = tangent.size if k is None else min(k, tangent.size)
+    """Return the same frame for every row, so that a result does not depend on its place in the batch.
+
+    Finite averages of neighbouring directions may come out of order; a few directions more than k are run, so
+    that the k largest are those of the full spectrum.
+    """
+    count = tangent.size if k is None else min(k + 2 + k // 8, tangent.size)
     frame = random_frame(tangent.size, count, like.dtype, like.device, generator)
     return frame.repeat(len(like), 1, 1)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Settings of a run, which a spectrum keeps so that it can be continued."""
+def lyapunov_spectra(
+    networks: Sequence[nn.Module], inputs: Inputs | Sequence[Tensor], **settings: Any
+) -> list[LyapunovSpectrum]:
+    """Spectra of a cohort, networks of one architecture and size, as one batch where that pays.
 
-    stack: Sequence[TangentMap]
-    state: str
-    k: int | None
-    interval: int | None
-    tolerance: float | None
-    progress: bool
+    On an accelerator the networks become one population, all rows of one run. On a CPU, where batches of small
+    matrices gain nothing, they are taken one by one.
 
-    def start(
-        self, position: Position, sequences: list[Tensor] | None, steps: int | None, warmup: int | str
-    ) -> LyapunovSpectrum:
-        groups = self._groups(sequences, steps, warmup, position.states[0])
-        if self.tolerance is not None:
-            return self._until_tolerance(position, groups)
-        growths, position = self._measure(position, groups)
-        return self._spectrum(growths, position, min(group.warmup for group in groups))
+    Args:
+        networks: as `lyapunov_spectrum` takes them.
+        inputs: (batch, time, input_size) for all, or (networks, batch, time, input_size).
+        settings: of `lyapunov_spectrum`; `batched` (True or False) overrides the choice.
 
-    def _groups(
-        self, sequences: list[Tensor] | None, steps: int | None, warmup: int | str, like: Tensor
-    ) -> list[DrivingGroup]:
-        if sequences is not None:
-            return group_by_length(sequences, steps, warmup, like)
-        transient, measured = plan_steps(None, steps, warmup)
-        rows = list(range(len(like)))
-        size = getattr(self.stack[0], "input_size", None)
-        driven = (
-            None if size is None else like.new_zeros(len(like), 1, size).expand(-1, transient + measured, -1)
+    Raises:
+        ValueError: where the networks or their inputs do not fit together.
+    """
+    batched = settings.pop("batched", None)
+    if not networks:
+        raise ValueError("a cohort needs at least one network")
+    shared = not (isinstance(inputs, Tensor) and inputs.dim() == 4)
+    if not shared and len(inputs) != len(networks):
+        raise ValueError(f"inputs are for {len(inputs)} networks, but there are {len(networks)}")
+    if batched is None:
+        batched = next(networks[0].parameters()).is_cuda
+    if not batched:
+        each = [inputs] * len(networks) if shared else list(inputs)
+        return [lyapunov_spectrum(net, x, **settings) for net, x in zip(networks, each, strict=True)]
+    return _population_spectra(networks, inputs, shared, **settings)
+
+
+@torch.no_grad()
+def _population_spectra(
+    networks: Sequence[nn.Module],
+    inputs: Any,
+    shared: bool,
+    *,
+    steps: int | None = None,
+    state: str = "full",
+    k: int | None = None,
+    warmup: int | str = "auto",
+    qr_interval: int | str = "auto",
+    dtype: torch.dtype = torch.float64,
+    generator: torch.Generator | None = None,
+) -> list[LyapunovSpectrum]:
+    _check_settings(state, qr_interval, dtype, None)
+    layers = list(zip(*(cells_of(network, dtype) for network in networks), strict=True))
+    stack: list[TangentMap] = [
+        CellTangent(type(cells[0]).stack(cells), state == "hidden") for cells in layers
+    ]
+    sequences = as_sequences(inputs) if shared else as_sequences(inputs.flatten(0, 1))
+    if shared:
+        sequences = sequences * len(networks)
+    device = next(layers[0][0].parameters()).device
+    states = initial_states([cells[0].state_size for cells in layers], len(sequences), None, dtype, device)
+    frames = [_first_frames(tangent, k, like, generator) for tangent, like in zip(stack, states, strict=True)]
+    interval = None if qr_interval == "auto" else int(qr_interval)
+    run = Run(stack, state, k, interval, None, False)
+    return run.start_population(Position(states, frames), sequences, steps, warmup, len(networks))
+
+
+def covariant_lyapunov_vectors(
+    system: System,
+    inputs: Inputs | None = None,
+    *,
+    steps: int | None = None,
+    k: int | None = None,
+    warmup: int = 100,
+    cooldown: int = 100,
+    dtype: torch.dtype = torch.float64,
+    initial_state: Any = None,
+    generator: torch.Generator | None = None,
+) -> CovariantVectors:
+    """Covariant Lyapunov vectors of the whole state by the method of Ginelli et al. (2007).
+
+    Memory grows as B · T · n · k: all of Q and R is kept for the way back.
+
+    Args:
+        system: as `lyapunov_spectrum` takes it; the layers of a stack are one state here.
+        inputs: (batch, warmup + T + cooldown, input_size); None for an autonomous map.
+        steps: T, of an autonomous map.
+        k: number of leading vectors; all where None.
+        warmup: first steps, in which the frame relaxes.
+        cooldown: last steps, in which the way back relaxes.
+        dtype: precision.
+        initial_state: as `lyapunov_spectrum` takes it.
+        generator: for the first frame.
+
+    Returns:
+        vectors (B, T + 1, n, k) with angles and participation.
+
+    Raises:
+        ValueError: where the inputs are too short, or a Jacobian is singular on the frame.
+    """
+    sequences = None if inputs is None else as_sequences(inputs)
+    with torch.no_grad():
+        stack, states = _stack_and_states(system, sequences, False, dtype, initial_state)
+        step, jacobian = _whole_map(system, sequences is not None, dtype)
+        state = torch.cat(states, dim=-1)
+        driven = _equal_lengths(sequences, stack, state, warmup, cooldown, steps)
+        total = warmup + cooldown + int(steps or 0) if driven is None else driven.shape[1]
+        trajectory = [state]
+        for t in range(total):
+            trajectory.append(step(None if driven is None else driven[:, t], trajectory[-1]))
+        n = state.shape[-1]
+        if k is not None and not 1 <= k <= n:
+            raise ValueError(f"k must lie between 1 and the {n} exponents of this system, got {k}")
+        frame = random_frame(n, k or n, dtype, state.device, generator).mT
+        path = torch.stack(trajectory, dim=1)
+        run = lambda start, stop: ginelli(  # noqa: E731
+            jacobian, driven, path, frame, warmup, cooldown
         )
-        return [DrivingGroup(rows, driven, transient, measured)]
+        return map_rows(run, 1, len(state), 0, state.is_cuda)[0]
 
-    def _measure(self, position: Position, groups: list[DrivingGroup]) -> tuple[list[Growth], Position]:
-        """Run the groups one after the other and put their rows back in order."""
-        rows = sum(len(group.index) for group in groups)
-        count = min(estimates.block_count(group.steps, rows) for group in groups)
-        total = sum((group.warmup + group.steps) * len(group.index) for group in groups)
-        parts = []
-        with _reporting(total, self.progress) as report:
-            for group in groups:
-                parts.append(
-                    measure(
-                        self.stack,
-                        group.inputs,
-                        position.rows(group.index),
-                        warmup=group.warmup,
-                        blocks=estimates.block_lengths(group.steps, count),
-                        interval=self.interval,
-                        report=report,
-                    )
-                )
-        order = torch.tensor([i for group in groups for i in group.index]).argsort().tolist()
-        growths = [
-            Growth.join_rows([part[0][i] for part in parts]).rows(order) for i in range(len(self.stack))
-        ]
-        return growths, Position.join_rows([part[1] for part in parts]).rows(order)
 
-    def _until_tolerance(self, position: Position, groups: list[DrivingGroup]) -> LyapunovSpectrum:
-        """Measure in stages, each as long as all before it, until every standard error is small enough."""
-        if len(groups) > 1:
-            raise ValueError("tolerance needs sequences of one length")
-        group, done, stage = groups[0], 0, 100
-        growths: list[Growth] | None = None
-        while True:
-            warmup, steps = (group.warmup if growths is None else 0), min(stage, group.steps - done)
-            before = 0 if growths is None else group.warmup + done
-            driven = None if group.inputs is None else group.inputs[:, before : before + warmup + steps]
-            later, position = self._measure(
-                position, [replace(group, inputs=driven, warmup=warmup, steps=steps)]
-            )
-            growths = _followed_by(growths, later)
-            done += steps
-            spectrum = self._spectrum(growths, position, group.warmup)
-            error = float(spectrum.standard_error[spectrum.exponents.isfinite()].max())
-            if error <= float(self.tolerance or 0):
-                return spectrum
-            if done >= group.steps:
-                needed = (
-                    f"about {int(done * (error / float(self.tolerance or 1)) ** 2):,}" if done > 1 else "more"
-                )
-                raise ValueError(
-                    f"{done} measured steps leave a standard error of {error:.2g}, above the tolerance of "
-                    f"{self.tolerance:g}; {needed} steps would be needed"
-                )
-            stage = done
-
-    def _spectrum(self, growths: list[Growth], position: Position, warmup: int) -> LyapunovSpectrum:
-        resume = functools.partial(self._resume, growths)
-        return spectrum_of_stack(growths, position, warmup=warmup, state=self.state, k=self.k, resume=resume)
-
-    @torch.no_grad()
-    def _resume(
-        self,
-        growths: list[Growth],
-        spectrum: LyapunovSpectrum,
-        inputs: Any,
-        steps: int | None,
-        accumulate: bool,
-    ) -> LyapunovSpectrum:
-        position = spectrum.position
-        assert position is not None
-        sequences = None if inputs is None else as_sequences(inputs)
-        if sequences is not None and len(sequences) != len(position.states[0]):
+def _equal_lengths(
+    sequences: list[Tensor] | None,
+    stack: list[TangentMap],
+    like: Tensor,
+    warmup: int,
+    cooldown: int,
+    steps: int | None,
+) -> Tensor | None:
+    if warmup < 0 or cooldown < 0:
+        raise ValueError("warmup and cooldown must not be negative")
+    if sequences is None:
+        if steps is None or steps < 1:
             raise ValueError(
-                f"continue_ needs the {len(position.states[0])} sequences of before, got {len(sequences)}"
+                "an autonomous map needs steps, the number of steps between warm-up and cool-down"
             )
-        groups = self._groups(sequences, steps, 0, position.states[0])
-        later, position = self._measure(position, groups)
-        return self._spectrum(_followed_by(growths if accumulate else None, later), position, spectrum.warmup)
+        size = getattr(stack[0], "input_size", None)
+        return None if size is None else like.new_zeros(len(like), warmup + steps + cooldown, size)
+    lengths = {len(sequence) for sequence in sequences}
+    if len(lengths) > 1:
+        raise ValueError("covariant vectors need sequences of one length")
+    length = lengths.pop()
+    if length <= warmup + cooldown:
+        raise ValueError(
+            f"a sequence of {length} steps is too short for {warmup} of warm-up and {cooldown} of cool-down"
+        )
+    return torch.stack(sequences).to(like)
 
 
-def _followed_by(growths: list[Growth] | None, later: list[Growth]) -> list[Growth]:
-    if growths is None:
-        return later
-    return [before.followed_by(after) for before, after in zip(growths, later, strict=True)]
+def _whole_map(
+    system: System, driven: bool, dtype: torch.dtype
+) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Step and Jacobian of all layers together, on batches of flat states."""
+    if isinstance(system, DrivenMap):
+        dims = (0 if driven else None, 0)
+        jacobian = system.jacobian or jacfwd(system.step, argnums=1)
+        return vmap(system.step, in_dims=dims), vmap(jacobian, in_dims=dims)
+    cells = cells_of(system, dtype)
+    if len(cells) == 1:
+        return cells[0].step, cells[0].jacobian
+    one = lambda x, s: flat_step(cells, x.unsqueeze(0), s.unsqueeze(0)).squeeze(0)  # noqa: E731
+    return (lambda x, s: flat_step(cells, x, s)), vmap(jacfwd(one, argnums=1))
 
 
-class _reporting:  # noqa: N801 - reads as a context manager
-    """A tqdm bar over row-steps, or nothing."""
+@dataclass(frozen=True)
+class DrivenAndGenerative:
+    """Spectra of one network under its inputs, and fed by its own output.
 
-    def __init__(self, total: int, shown: bool) -> None:
-        self._bar: Any = None
-        if shown:
-            from tqdm.auto import tqdm
+    Attributes:
+        conditional: under the inputs (teacher forcing).
+        generative: in closed loop, from where the inputs ended.
+    """
 
-            self._bar = tqdm(total=total, unit="step", desc="Lyapunov spectrum")
+    conditional: LyapunovSpectrum
+    generative: LyapunovSpectrum
 
-    def __enter__(self) -> Report | None:
-        return None if self._bar is None else self._bar.update
+    @property
+    def difference(self) -> Tensor:
+        """Generative minus conditional exponents, (n,)."""
+        return self.generative.exponents - self.conditional.exponents
 
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+
+def conditional_vs_generative(
+    network: nn.Module,
+    inputs: Inputs,
+    *,
+    readout: Callable[[Tensor], Tensor] | None = None,
+    steps: int | None = None,
+    warmup: int | str = "auto",
+    dtype: torch.dtype = torch.float64,
+) -> DrivenAndGenerative:
+    """Compare the driven (conditional) spectrum with that of the closed loop, where the output feeds the input.
+
+    A generator that is stable under teacher forcing may be chaotic on its own, or fall silent.
+
+    Args:
+        network: aelle network with a readout to its inputs, or any recurrent module with `readout` given.
+        inputs: (batch, time, input_size).
+        readout: map from the last hidden vector to the next input; the network's own where None.
+        steps: measured steps of the closed loop; as many as of the driven run where None.
+        warmup: transient of both runs, as in `lyapunov_spectrum`.
+        dtype: precision.
+
+    Raises:
+        ValueError: where there is no readout, or it does not give an input.
+    """
+    with torch.no_grad():
+        cells = cells_of(network, dtype)
+        feed_back = readout_of(network, readout, dtype)
+        fed = feed_back(cells[-1].output(cells[-1].initial_state(1)))
+        if fed.shape[-1] != cells[0].input_size:
+            raise ValueError(
+                f"the readout gives {fed.shape[-1]} numbers, but the network takes {cells[0].input_size}"
+            )
+    conditional = lyapunov_spectrum(network, inputs, warmup=warmup, dtype=dtype)
+    assert conditional.position is not None
+    loop = DrivenMap(closed_loop(cells, feed_back), sum(cell.state_size for cell in cells))
+    generative = lyapunov_spectrum(
+        loop,
+        steps=steps or conditional.steps,
+        warmup=warmup if warmup == "auto" else int(warmup),
+        dtype=dtype,
+        initial_state=torch.cat(conditional.position.states, dim=-1),
+    )
+    return DrivenAndGenerative(conditional, generative)
+
+
+def leading_exponents(
+    system: nn.Module,
+    inputs: Tensor,
+    k: int = 1,
+    *,
+    warmup: int = 30,
+    trajectory: str = "full",
+    dtype: torch.dtype | None = None,
+    initial_state: Any = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Leading exponents with a graph back to the system's parameters: exponents as a regulariser.
+
+    Args:
+        system: recurrent module, cell or network whose parameters require gradients.
+        inputs: (batch, time, input_size), the first `warmup` steps a transient.
+        k: number of exponents.
+        warmup: steps of transient; gradients flow through it unless the trajectory is frozen.
+        trajectory: "full" differentiates the trajectory too; "frozen" holds the states fixed and
+            differentiates only how the Jacobians depend on the parameters, which stays tame in chaos.
+        dtype: precision; that of the parameters where None.
+        initial_state: as `lyapunov_spectrum` takes it.
+        generator: for the first frame.
+
+    Returns:
+        exponents (k,), descending, in nats per step.
+
+    Raises:
+        ValueError: for settings or inputs that do not fit.
+    """
+    if trajectory not in ("full", "frozen"):
+        raise ValueError(f'trajectory must be "full" or "frozen", got {trajectory!r}')
+    dtype = dtype or next(system.parameters()).dtype
+    sequences = as_sequences(inputs)
+    if warmup < 0 or len(sequences[0]) <= warmup:
+        raise ValueError(
+            f"a sequence of {len(sequences[0])} steps leaves none to measure after {warmup} of warm-up"
+        )
+    stack, states = _stack_and_states(system, sequences, False, dtype, initial_state)
+    cells: list[Cell] = attached_cells(system, cells_of(system, dtype), dtype)
+    size = sum(cell.state_size for cell in cells)
+    if not 1 <= k <= size:
+        raise ValueError(f"k must lie between 1 and the {size} exponents of this system, got {k}")
+    frames = [
+        random_frame(tangent.size, min(k, tangent.size), dtype, like.device, generator).mT
+        for tangent, like in zip(stack, states, strict=True)
+    ]
+    exponents = differentiable_exponents(
+        [cell.step for cell in cells],
+        [cell.output for cell in cells],
+        torch.stack(sequences).to(states[0]),
+        states,
+        frames,
+        warmup=warmup,
+        frozen=trajectory == "frozen",
+    )
+    return exponents[:k]

@@ -109,7 +109,8 @@ class FrameRun:
     """
 
     def __init__(self, tangent: TangentMap, state: Tensor, frame: Tensor, interval: int | None) -> None:
-        self.tangent, self.state, self.frame = tangent, state, frame.contiguous()
+        self.tangent, self.state = tangent, state
+        self.frame = frame.clone(memory_format=torch.contiguous_format)  # overwritten on the way
         self.rows, self.k, self.n = frame.shape
         self._interval = AdaptiveInterval(self.n, frame.dtype, interval)
         self._lu = TelescopedLU(frame)

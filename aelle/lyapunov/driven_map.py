@@ -26,11 +26,18 @@ class DrivenMap:
             shape (state_size,); returns the next state. Sequences are batched by `torch.func.vmap`.
         state_size: n.
         jacobian: ∂step/∂s at (x_t, s_t), shape (n, n), rows are outputs; automatic where None.
+
+    Raises:
+        ValueError: where state_size is not a positive integer.
     """
 
     step: Step
     state_size: int
     jacobian: Step | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.state_size, int) or self.state_size < 1:
+            raise ValueError(f"state_size must be at least 1, got {self.state_size}")
 
 
 class DrivenMapTangent:
@@ -75,7 +82,13 @@ class DrivenMapTangent:
         if not isinstance(after, Tensor) or after.shape != start.shape:
             found = tuple(after.shape) if isinstance(after, Tensor) else type(after).__name__
             raise ValueError(f"step must return a state of shape ({self.size},), got {found}")
-        if self.system.jacobian is None and not after.requires_grad:
+        if self.system.jacobian is not None:
+            given = self.system.jacobian(None if x is None else x[0], state[0])
+            if given.shape != (self.size, self.size):
+                raise ValueError(
+                    f"jacobian must return shape {(self.size, self.size)}, got {tuple(given.shape)}"
+                )
+        elif not after.requires_grad:
             raise ValueError("step ignores the state (or detaches it): its Jacobian is zero everywhere")
 
     def _batched_step(self, input_dim: int | None, dtype: torch.dtype, device: torch.device | str) -> Step:

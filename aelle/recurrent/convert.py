@@ -22,8 +22,17 @@ def cells_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
 
     Raises:
         TypeError: for any other system.
-        ValueError: for a bidirectional module, or one with a projection.
+        ValueError: for a bidirectional module, one with a projection, or parameters that are not finite.
     """
+    cells = _layers_of(system, dtype)
+    for layer, cell in enumerate(cells):
+        for name, parameter in cell.named_parameters():
+            if not parameter.isfinite().all():
+                raise ValueError(f"{name} of layer {layer} holds NaN or infinite values")
+    return cells
+
+
+def _layers_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
     if isinstance(system, Cell):
         return [_in_dtype(system, dtype)]
     if isinstance(system, Network):

@@ -1,0 +1,82 @@
+"""Leading exponents that can be differentiated: exponents as a regulariser."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.func import jvp
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+
+class ChaoticGradientWarning(UserWarning):
+    """Gradients through a chaotic trajectory grow exponentially in time and say nothing about averages."""
+
+
+def differentiable_exponents(
+    steps: Sequence[Step],
+    outputs: Sequence[Callable[[Tensor], Tensor]],
+    inputs: Tensor,
+    states: Sequence[Tensor],
+    frames: Sequence[Tensor],
+    *,
+    warmup: int,
+    frozen: bool,
+) -> Tensor:
+    """Exponents of a stack of maps, (layers · k,), descending, with a graph behind them.
+
+    Frames are pushed by forward-mode products and factorised by QR at every step; ln diag R is differentiated
+    through both, and through the trajectory unless that is frozen.
+
+    Args:
+        steps: one map a layer, (x, state) → state on batches of rows.
+        outputs: what each layer passes on.
+        inputs: (rows, time, input size).
+        states: first state of each layer, (rows, n).
+        frames: first frame of each layer, (n, k).
+        warmup: steps before the measurement.
+        frozen: differentiate at fixed states, only through how the Jacobian depends on the parameters.
+    """
+    driven, exponents = inputs, []
+    for step, output, state, frame in zip(steps, outputs, states, frames, strict=True):
+        passed_on, exponent = _one_layer(step, output, driven, state, frame, warmup, frozen)
+        exponents.append(exponent)
+        driven = passed_on
+    spectrum = torch.cat(exponents).sort(descending=True).values
+    if not frozen and spectrum.requires_grad and float(spectrum[0].detach()) > 0:
+        warnings.warn(
+            f"the leading exponent is {float(spectrum[0].detach()):.3g} > 0: gradients through the trajectory of a "
+            'chaotic network explode; use trajectory="frozen"',
+            ChaoticGradientWarning,
+            stacklevel=3,
+        )
+    return spectrum
+
+
+def _one_layer(
+    step: Step,
+    output: Callable[[Tensor], Tensor],
+    inputs: Tensor,
+    state: Tensor,
+    frame: Tensor,
+    warmup: int,
+    frozen: bool,
+) -> tuple[Tensor, Tensor]:
+    vectors = [column.expand(len(state), -1) for column in frame.mT]
+    logs, passed_on = [], []
+    for t, x in enumerate(inputs.unbind(dim=1)):
+        pushed = []
+        for vector in vectors:
+            pair = jvp(lambda s, x=x: step(x, s), (state,), (vector,))
+            after = pair[0]
+            pushed.append(pair[1])
+        basis, triangle = torch.linalg.qr(torch.stack(pushed, dim=-1))
+        vectors = list(basis.unbind(dim=-1))
+        state = after.detach() if frozen else after
+        passed_on.append(output(state))
+        if t >= warmup:
+            logs.append(triangle.diagonal(dim1=-2, dim2=-1).abs().log())
+    return torch.stack(passed_on, dim=1), torch.stack(logs).mean((0, 1))
