@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from aelle.collection.ledger import claim
+from aelle.collection.search_space import variants
+from aelle.config import ConfigError, parse_experiment
+from aelle.records import ExperimentFolder
 from aelle.tasks.data_files import DATA_VARIABLE, DataFile, locate
 from aelle.tasks.motion_capture import read_frames
 from aelle.tasks.registry import make_task
@@ -256,3 +260,18 @@ def test_damaged_motion_files_are_one_line(content, message):
     with pytest.raises(TaskError, match=message) as caught:
         read_frames(content, "walking_1.txt")
     assert str(caught.value).startswith("walking_1.txt: ")
+
+
+def test_where_data_lie_decides_nothing_about_a_record(tmp_path):
+    def experiment(**task):
+        return parse_experiment({"name": "moved", "task": {"name": "motion_capture", **task}})
+
+    here, there = experiment(data_folder="here"), experiment(data_folder="there")
+    ids = [[v.network_id for v in variants(e)] for e in (here, there, experiment())]
+    assert ids[0] == ids[1] == ids[2]
+    folder = ExperimentFolder(tmp_path / "records")
+    for e in (here, there, experiment()):
+        claim(folder, e, variants(e), 5)
+    with pytest.raises(ConfigError, match="holds records of another experiment"):
+        other = experiment(options={"length": 30})
+        claim(folder, other, variants(other), 5)
