@@ -155,3 +155,60 @@ def test_curve_bands(data, groups):
     assert metric.median[-1] == pytest.approx(records["val_metric"].median())
     figure = figures.curve_bands(bands, "accuracy")
     assert [trace.name for trace in figure.data if trace.showlegend is not False] == ["A (20)", "others (40)"]
+
+
+def test_predicted_against_actual_with_intervals(data):
+    info = figures.predicted_info(data, "AeLLE", 1)
+    frame = data.predictions[(data.predictions["method"] == "AeLLE") & (data.predictions["epoch"] == 1)]
+    assert info.spearman == pytest.approx(frame["actual"].corr(frame["predicted"], method="spearman"))
+    inside = (frame["actual"] >= frame["lower"]) & (frame["actual"] <= frame["upper"])
+    assert info.coverage == pytest.approx(inside.mean())
+    figure = figures.predicted_against_actual(info, groups={"A": ([1, 2, 3], "#0072B2")})
+    assert [trace.name for trace in figure.data] == ["networks", "A"]
+    assert len(figure.data[1].x) == 3
+    assert figure.data[0].error_y.array is not None
+    assert "Spearman" in figure.layout.title.text
+    assert np.isnan(figures.predicted_info(data, "last value", 1).coverage)
+    assert np.isnan(figures.predicted_info(data, "nobody", 1).spearman)
+    figures.predicted_against_actual(figures.predicted_info(data, "nobody", 1))
+
+
+def test_ladder_puts_the_best_on_top(data):
+    rows = figures.ladder_info(data.report)
+    figure = figures.ladder(rows, 0)
+    assert list(figure.data[0].y) == ["last value", "hyperparameters", "AeLLE"]  # upwards
+    assert list(figure.data[0].x) == sorted(figure.data[0].x)
+    assert figures.ladder_info({}) == []
+    figures.ladder([], 0)
+
+
+def test_calibration_averages_bins_of_equal_count(data):
+    info = figures.predicted_info(data, "AeLLE", 1)
+    points = figures.calibration_info(info, bins=5)
+    assert points.count.sum() == len(info.actual)
+    assert points.count.max() - points.count.min() <= 1
+    assert (np.diff(points.predicted) >= 0).all()
+    assert len(figures.calibration(info, bins=5).data[0].x) == 5
+
+
+def test_contrast_histograms(data):
+    from aelle.explorer.contrast import contrasts
+
+    found = contrasts(data, list(range(10)), list(range(10, 60)), 0)
+    figure = figures.contrast_histograms(found, ("A", "others"), most=4)
+    assert len(figure.data) == 8
+    assert figures.contrast_histograms([]).data == ()
+
+
+def test_marks_keep_their_places(data, projection):
+    from aelle.explorer.figures.marks import MARKS, marks
+
+    for selection, focus, paths in (
+        ({"a": [], "b": []}, None, "none"),
+        ({"a": [1, 2], "b": [3]}, 4, "arrows"),
+    ):
+        for dimensions in (2, 3):
+            drawn = marks(data, projection, LIGHT, 1, dimensions, selection, focus, paths, [0.0, 0.0, 0.0])
+            assert len(drawn) == len(MARKS)
+    assert len(drawn[0].x) == 2
+    assert len(drawn[3].x) == 1

@@ -73,6 +73,7 @@ def column_label(name: str, metric: str = "metric") -> str:
         "val_metric": f"validation {metric} at that epoch",
         "predicted": f"predicted final {metric} (AeLLE)",
     }
+    own["predicted_in_context"] = f"{own['predicted']} with architecture and size"
     if name.startswith("latent_"):
         return f"latent {name.removeprefix('latent_')}"
     return own.get(name) or _LABELS.get(name) or name.replace("_", " ")

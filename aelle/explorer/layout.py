@@ -22,7 +22,6 @@ TABS = {
 }
 PATHS = {"none": "none", "trails": "of chosen networks", "arrows": "start → end of all"}
 _MAP_BUTTONS = [["toImage", "lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d"]]
-_MAP_BUTTONS_3D = ["orbitRotation", "resetCameraDefault3d"]
 _BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
 
 
@@ -66,6 +65,8 @@ def page(source: Source, view: View) -> list[Any]:
         dcc.Store(id="filters", data=dict(view.filters)),
         dcc.Store(id="table-state", data={"sort": "final_metric", "descending": True, "page": 0}),
         dcc.Store(id="walk-point"),
+        dcc.Store(id="walk-latent"),
+        dcc.Store(id="walk-base"),
         dcc.Store(id="drawn"),
         dcc.Interval(id="tick", interval=900, disabled=True),
         dcc.Download(id="download"),
@@ -180,7 +181,7 @@ def _panels(data: ExplorerData, view: View) -> html.Section:
             html.Div(
                 [
                     html.H2(["Latent map ", html.Span("each point is a network", className="of")]),
-                    graph("map", [_MAP_BUTTONS[0] + _MAP_BUTTONS_3D], clear_on_unhover=True, scrollZoom=True),
+                    graph("map", _MAP_BUTTONS, clear_on_unhover=True, scrollZoom=True),
                     dcc.Tooltip(id="tip", direction="right"),
                     html.P("", id="map-note", className="notes"),
                     _selection_bar(),
@@ -288,7 +289,7 @@ def graph(
 
 def _menu(label: str, name: str, options: Any, value: Any, *, clearable: bool = False) -> html.Div:
     widget = dcc.Dropdown(
-        id=name, options=options, value=value, clearable=clearable, maxHeight=420, placeholder="same"
+        id=name, options=options, value=value, clearable=clearable, maxHeight=420, placeholder="none"
     )
     return _control(label, widget, name, "medium")
 

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from aelle.explorer.data import ExplorerData, load
+from aelle.explorer.decoder import Decoder, load_decoder
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.projection import Projection, pca, umap
 from aelle.records import ExperimentFolder
@@ -20,6 +21,7 @@ class Source:
         self.problem = ""  # why there is no data, in words
         self._data: ExplorerData | None = None
         self._projections: dict[str, Projection] = {}
+        self._decoder: Decoder | None = None
         self._stamp: object = None
         self._lock, self._umap_lock = threading.RLock(), threading.Lock()
         self.refresh()
@@ -44,7 +46,7 @@ class Source:
                 self.problem = str(error)
                 if self._data is not None:
                     return False
-            self._stamp, self._projections = stamp, {}
+            self._stamp, self._projections, self._decoder = stamp, {}, None
             self.version += 1
             return True
 
@@ -74,6 +76,17 @@ class Source:
             if self._data is data:
                 self._projections[key] = projection
         return projection
+
+    def decoder(self) -> Decoder:
+        """The fitted autoencoder's decoder, read once for each state of the files.
+
+        Raises:
+            ExplorerError: where it cannot be read.
+        """
+        with self._lock:
+            if self._decoder is None:
+                self._decoder = load_decoder(self.folder)
+            return self._decoder
 
 
 def _stamp(folder: ExperimentFolder) -> tuple[tuple[str, int, int], ...]:

@@ -68,18 +68,14 @@ def _draw(app: Dash, source: Source) -> None:
             keep=keep,
             hover=False,
         )
-        figure = latent_map(info, theme, dimensions=flat)
+        points = latent_map(info, theme, dimensions=flat)
         # Marks come first, in fixed places, so that they can be replaced without sending the points again.
-        figure.data = ()
-        figure.add_traces(
-            [
-                *marks(data, projection, theme, epoch, flat, *chosen),
-                *latent_map(info, theme, dimensions=flat).data,
-            ]
+        figure = go.Figure(
+            [*marks(data, projection, theme, epoch, flat, *chosen), *points.data], points.layout
         )
-        figure.update_layout(
-            transition={"duration": 600, "easing": "cubic-in-out"}, dragmode="lasso" if flat == 2 else "orbit"
-        )
+        figure.update_layout(dragmode="lasso" if flat == 2 else "orbit")
+        if ctx.triggered_id == "epoch":  # networks travel; any other change is shown at once
+            figure.update_layout(transition={"duration": 600, "easing": "cubic-in-out"})
         note = "" if len(info.networks) else "No network passes the filters at this epoch."
         return figure, note, "yes"
 
@@ -100,6 +96,7 @@ def _mark(app: Dash, source: Source) -> None:
         except ExplorerError:
             return no_update
         patch = Patch()
+        patch["layout"]["transition"] = None
         traces = marks(data, projection, theme, epoch_at(data, place), int(dimensions), *chosen)
         for position, trace in enumerate(traces):
             patch["data"][position] = go.Figure(trace).data[0].to_plotly_json()

@@ -1,5 +1,6 @@
 """Figures: for each picture plain data (`..._info`), then a thin plotly figure that draws it."""
 
+from aelle.explorer.figures.contrast import contrast_histograms
 from aelle.explorer.figures.latent_map import add_trails, latent_map, latent_map_info, trails_info
 from aelle.explorer.figures.learning_curves import (
     curve_bands,
@@ -7,7 +8,16 @@ from aelle.explorer.figures.learning_curves import (
     learning_curves,
     learning_curves_info,
 )
+from aelle.explorer.figures.prediction import (
+    calibration,
+    calibration_info,
+    ladder,
+    ladder_info,
+    predicted_against_actual,
+    predicted_info,
+)
 from aelle.explorer.figures.spectra import (
+    decoded_spectrum,
     spectra_over_epochs,
     spectra_over_epochs_info,
     spectrum_bands,
@@ -16,12 +26,20 @@ from aelle.explorer.figures.spectra import (
 
 __all__ = [
     "add_trails",
+    "calibration",
+    "calibration_info",
+    "contrast_histograms",
     "curve_bands",
     "curve_bands_info",
+    "decoded_spectrum",
+    "ladder",
+    "ladder_info",
     "latent_map",
     "latent_map_info",
     "learning_curves",
     "learning_curves_info",
+    "predicted_against_actual",
+    "predicted_info",
     "spectra_over_epochs",
     "spectra_over_epochs_info",
     "spectrum_bands",

@@ -155,7 +155,8 @@ def add_trails(
 ) -> go.Figure:
     """Draw trails as one line trace (gaps between networks), and a ring where each ends."""
     gap = np.full((1, 3), np.nan)
-    path = np.vstack([part for trail in trails for part in (trail.coordinates, gap)] or [gap])
+    moved = [trail for trail in trails if len(trail.coordinates) > 1]
+    path = np.vstack([part for trail in moved for part in (trail.coordinates, gap)] or [gap])
     ends = np.vstack([trail.coordinates[-1:] for trail in trails if len(trail.coordinates)] or [gap])
     kind = go.Scatter3d if dimensions == 3 else go.Scatter
     common = {"hoverinfo": "skip", "showlegend": False}
@@ -216,6 +217,8 @@ def _trace(
     hover: dict[str, Any] = {"hoverinfo": "none"}
     if info.hover:
         hover = {"text": [info.hover[row] for row in rows], "hovertemplate": "%{text}<extra></extra>"}
+    if dimensions == 2:  # rings show what is selected; the rest stays as it is
+        hover["unselected"] = {"marker": {"opacity": marker["opacity"]}}
     # A list, not an array: Dash looks clicked points up in the figure's JSON, where arrays are packed.
     hover["customdata"] = info.networks[rows].tolist()
     if not many:
@@ -240,7 +243,8 @@ def _axes(info: LatentMapInfo, theme: Theme, dimensions: int) -> dict[str, Any]:
     for each in axes:
         del each["automargin"], each["title"]["standoff"]
         each["backgroundcolor"] = theme.card
-    return {"scene": dict(zip(("xaxis", "yaxis", "zaxis"), axes, strict=True))}
+    scene = dict(zip(("xaxis", "yaxis", "zaxis"), axes, strict=True))
+    return {"scene": scene | {"aspectmode": "cube", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}}}}
 
 
 def _ranges(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:

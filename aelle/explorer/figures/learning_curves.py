@@ -127,5 +127,7 @@ def _panels(theme: Theme, title: str, metric_name: str) -> go.Figure:
             yaxis2=figure.layout.yaxis2.to_plotly_json() | axis(theme, "loss"),
         )
     )  # fmt: skip
-    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": 1, "yanchor": "top"})
+    figure.update_layout(
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.01, "yanchor": "bottom"}
+    )
     return figure

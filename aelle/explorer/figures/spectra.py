@@ -103,6 +103,29 @@ def spectrum_bands(
     return figure
 
 
+def decoded_spectrum(
+    decoded: NDArray[np.float64],
+    real: NDArray[np.float32],
+    name: str,
+    theme: Theme = LIGHT,
+    *,
+    title: str = "",
+) -> go.Figure:
+    """Draw a decoded spectrum before a real one, over the normalised index."""
+    figure = go.Figure(layout=spectrum_layout(theme, title, "normalised index i / n"))
+    finite = np.isfinite(real)
+    for values, label, colour, dash in (
+        (np.where(finite, real, np.nan), f"recorded, {as_text(name)}", theme.muted, "dot"),
+        (decoded, "decoded here", theme.group_b, "solid"),
+    ):
+        index = (np.arange(len(values)) + 0.5) / max(len(values), 1)
+        figure.add_scatter(
+            x=index, y=values, mode="lines", name=label, line={"color": colour, "width": 2.5, "dash": dash},
+            hovertemplate="%{y:.4f}",
+        )  # fmt: skip
+    return figure
+
+
 def add_band(
     figure: go.Figure,
     x: NDArray[np.float64],

@@ -1,0 +1,121 @@
+"""The autoencoder's decoder and head in numpy: latent points back to spectra and predicted metric.
+
+Reads autoencoder/model.json and weights.safetensors, neither of which can run code. The parts are layers
+`<part>.<k>.weight` (1, in, out) and `<part>.<k>.bias` (1, 1, out) with SiLU between them; the last input of
+each part is the epoch, ln(1 + epoch) / ln(1 + final epoch).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aelle.explorer.errors import ExplorerError
+from aelle.records import ExperimentFolder
+
+_FORMAT = "aelle autoencoder 1"
+Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What maps latent points to spectra and to the predicted final metric."""
+
+    decoder: Layers
+    head: Layers
+    mean: NDArray[np.float64]  # of the standardised spectrum, one entry a position
+    scale: NDArray[np.float64]
+    offset: int  # where the spectrum stands among the decoder's outputs
+    final_epoch: int
+    scores: NDArray[np.float64]  # the head's score ↔ metric, as sorted pairs
+    values: NDArray[np.float64]
+
+    def spectra(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
+        """Decode latents (rows × latent size) into exponents (rows × length), nats per step, descending."""
+        decoded = _run(self.decoder, self._with_epoch(latents, epoch))
+        length = len(self.mean)
+        spectra = decoded[:, self.offset : self.offset + length] * self.scale + self.mean
+        return -np.sort(-spectra, axis=1)  # a decoder need not keep the order that defines a spectrum
+
+    def predicted(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
+        """Predict the final metric from latents, in the metric's unit."""
+        return np.interp(self.score(latents, epoch), self.scores, self.values)
+
+    def score(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
+        """The head's score: higher is better, whatever the metric."""
+        return _run(self.head, self._with_epoch(latents, epoch))[:, 0]
+
+    def uphill(self, latent: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
+        """Direction (unit length) in which the score rises fastest at one latent; zero where it is flat."""
+        step = 1e-4 * np.eye(len(latent))
+        slope = self.score(latent + step, epoch) - self.score(latent - step, epoch)
+        length = float(np.linalg.norm(slope))
+        return slope / length if length > 0 else np.zeros_like(latent)
+
+    def _with_epoch(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
+        scaled = np.log1p(epoch) / np.log1p(max(self.final_epoch, 1))
+        rows = np.atleast_2d(latents)
+        return np.concatenate([rows, np.full((len(rows), 1), scaled)], axis=1)
+
+
+def load_decoder(folder: ExperimentFolder) -> Decoder:
+    """Read the fitted autoencoder's decoder and head.
+
+    Raises:
+        ExplorerError: where there is none, or the files are of another version or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    again = f"run `aelle train {folder.root}`"
+    try:
+        content = json.loads((folder.autoencoder / "model.json").read_text(encoding="utf-8"))
+        weights = load_file(folder.autoencoder / "weights.safetensors")
+    except FileNotFoundError:
+        raise ExplorerError(f"{folder.autoencoder}: holds no autoencoder; {again}") from None
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ExplorerError(f"{folder.autoencoder}: cannot be read; {again}") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ExplorerError(f"{folder.autoencoder}: was written by another version; {again}")
+    try:
+        return _rebuild(content, weights)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ExplorerError(f"{folder.autoencoder}: is damaged; {again}") from error
+
+
+def _rebuild(content: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Decoder:
+    spectra, target = content["transform"]["spectra"], content["transform"]["target"]
+    place = list(spectra["channels"]).index("spectrum")
+    mean = np.asarray(spectra["mean"], float)
+    scores, values = np.asarray(target["scores"], float), np.asarray(target["values"], float)
+    order = np.argsort(scores)
+    return Decoder(
+        _layers(weights, "decoder"), _layers(weights, "head"), mean[place],
+        np.asarray(spectra["scale"], float)[place], place * mean.shape[1], int(spectra["final_epoch"]),
+        scores[order], values[order],
+    )  # fmt: skip
+
+
+def _layers(weights: Mapping[str, NDArray[Any]], part: str) -> Layers:
+    numbers = sorted(
+        int(found[1]) for name in weights if (found := re.fullmatch(rf"{part}\.(\d+)\.weight", name))
+    )
+    if not numbers:
+        raise KeyError(part)
+    return [
+        (weights[f"{part}.{k}.weight"][0].astype(float), weights[f"{part}.{k}.bias"][0].astype(float))
+        for k in numbers
+    ]
+
+
+def _run(layers: Layers, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    for weight, bias in layers[:-1]:
+        x = x @ weight + bias
+        x = x * (0.5 * (1 + np.tanh(0.5 * x)))  # SiLU; this form of the logistic function cannot overflow
+    return x @ layers[-1][0] + layers[-1][1]

@@ -1,0 +1,105 @@
+"""The numpy decoder against the fitted torch model, and the walk through its latent space."""
+
+import json
+
+import numpy as np
+import pytest
+
+from aelle.explorer.data import load
+from aelle.explorer.decoder import load_decoder
+from aelle.explorer.errors import ExplorerError
+from aelle.explorer.projection import pca
+from aelle.explorer.walk import climbed, moved, start_of, walker
+from tests.synthetic import write_synthetic_experiment
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from aelle.embedding.fit import train
+
+    folder = write_synthetic_experiment(tmp_path_factory.mktemp("experiment"), networks=40)
+    text = folder.experiment_file.read_text().replace("epochs = 300", "epochs = 25")
+    folder.experiment_file.write_text(text)
+    train(folder, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def decoder(folder):
+    return load_decoder(folder)
+
+
+def test_numpy_decodes_as_the_fitted_model_does(folder, data, decoder):
+    from aelle.embedding.checkpoint import load as load_fitted
+
+    latents = np.random.default_rng(0).normal(size=(9, len(data.latent_columns)))
+    expected = load_fitted(folder).decode(latents, 3)
+    np.testing.assert_allclose(decoder.spectra(latents, 3), -np.sort(-expected, axis=1), atol=1e-4)
+
+
+def test_numpy_predicts_what_latents_say(data, decoder):
+    points = data.points[data.points["epoch"] == 1]
+    predicted = decoder.predicted(points[data.latent_columns].to_numpy(), 1)
+    np.testing.assert_allclose(predicted, points["predicted"], atol=1e-5)
+
+
+def test_uphill_is_the_gradient(data, decoder):
+    latent = start_of(data, 3, 1)
+    direction = decoder.uphill(latent, 1)
+    assert np.linalg.norm(direction) == pytest.approx(1)
+    around = np.random.default_rng(0).normal(size=(200, len(latent)))
+    around = latent + 1e-3 * around / np.linalg.norm(around, axis=1, keepdims=True)
+    best = decoder.score(latent + 1e-3 * direction, 1)[0]
+    assert best >= decoder.score(around, 1).max() - 1e-9
+
+
+def test_climbing_raises_the_prediction(data, decoder):
+    latent = start_of(data, None, 0)
+    before = decoder.score(latent, 0)[0]
+    for _ in range(3):
+        latent = climbed(data, decoder, latent, 0, upwards=True)
+    assert decoder.score(latent, 0)[0] > before
+    assert decoder.score(climbed(data, decoder, latent, 0, upwards=False), 0)[0] < decoder.score(latent, 0)[0]
+
+
+def test_a_walker_on_a_network_is_nearest_to_it(data, decoder):
+    projection = pca(data.points[data.latent_columns])
+    here = walker(data, projection, decoder, start_of(data, 5, 1), 1)
+    assert here.nearest[0] == (5, 0.0)
+    row = np.flatnonzero((data.points["network"] == 5) & (data.points["epoch"] == 1))[0]
+    np.testing.assert_allclose(here.place, projection.coordinates[row], atol=1e-9)
+    assert (np.diff(here.spectrum) <= 0).all()
+
+
+def test_steps_are_standard_deviations_of_the_map(data):
+    projection = pca(data.points[data.latent_columns])
+    start = start_of(data, 5, 1)
+    there = moved(data, projection, start, [1, -2, 0])
+    step = (there - start) @ projection.axes.T
+    np.testing.assert_allclose(step, projection.coordinates.std(axis=0) * [1, -2, 0], atol=1e-9)
+
+
+def test_missing_foreign_and_damaged_autoencoders(folder, tmp_path):
+    import shutil
+
+    with pytest.raises(ExplorerError, match="aelle train"):
+        load_decoder(type(folder)(tmp_path / "none"))
+    copy = type(folder)(tmp_path / "copy")
+    shutil.copytree(folder.root, copy.root)
+    description = copy.autoencoder / "model.json"
+    content = json.loads(description.read_text())
+    description.write_text(json.dumps(content | {"format": "another"}))
+    with pytest.raises(ExplorerError, match="another version"):
+        load_decoder(copy)
+    del content["transform"]["spectra"]["mean"]
+    description.write_text(json.dumps(content))
+    with pytest.raises(ExplorerError, match="damaged"):
+        load_decoder(copy)
+    (copy.autoencoder / "weights.safetensors").write_bytes(b"x")
+    with pytest.raises(ExplorerError, match="cannot be read"):
+        load_decoder(copy)
