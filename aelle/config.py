@@ -69,7 +69,11 @@ def _shape(value: Any) -> str:
 
 def _searched(kind: Any) -> Any:
     """Type of one entry of the search space: a value, a grid of values, or a distribution of them."""
-    forms: dict[str, Any] = {"fixed": kind, "grid": Annotated[list[kind], Field(min_length=1)], "choice": Choice}
+    forms: dict[str, Any] = {
+        "fixed": kind,
+        "grid": Annotated[list[kind], Field(min_length=1)],
+        "choice": Choice,
+    }
     if kind is not str:
         forms.update(uniform=Uniform, log_uniform=LogUniform)
     tagged = tuple(Annotated[form, Tag(name)] for name, form in forms.items())
@@ -147,6 +151,11 @@ class Spectrum(_Strict):
         return self.epochs == "all" or epoch in self.epochs
 
 
+Channels = Annotated[
+    list[Literal["spectrum", "change", "temporal_std", "standard_error"]], Field(min_length=1)
+]
+
+
 class Autoencoder(_Strict):
     """The autoencoder of spectra and its accuracy head.
 
@@ -157,9 +166,7 @@ class Autoencoder(_Strict):
     """
 
     length: Annotated[int, Field(ge=8)] = 32
-    channels: Annotated[
-        list[Literal["spectrum", "change", "temporal_std", "standard_error"]], Field(min_length=1)
-    ] = ["spectrum", "change", "temporal_std"]
+    channels: Channels = ["spectrum", "change", "temporal_std"]
     hidden_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 32]
     latent_size: PositiveInt = 8
     learning_rate: PositiveFloat = 0.01
@@ -177,15 +184,19 @@ class Autoencoder(_Strict):
 class Prediction(_Strict):
     """Early prediction. `epochs` empty means every epoch at which spectra were recorded.
 
-    `folds` of networks are held out in turn; in each fold `ensemble` autoencoders, each stopped early on
-    another part of the training networks, are averaged. `bootstrap` resamplings of the networks give
-    intervals at `confidence`.
+    `folds` of networks are held out in turn; in each fold, for each of the `views` (channels of the spectrum)
+    `ensemble` autoencoders, each stopped early on another part of the training networks, are averaged.
+    `bootstrap` resamplings of the networks give intervals at `confidence`.
     """
 
     target: Literal["final", "best"] = "final"
     epochs: list[Annotated[int, Field(ge=0)]] = []
     folds: Annotated[int, Field(ge=2)] = 5
-    ensemble: PositiveInt = 5
+    ensemble: Annotated[int, Field(ge=2)] = 3
+    views: Annotated[list[Channels], Field(min_length=1)] = [
+        ["spectrum"],
+        ["spectrum", "change", "temporal_std"],
+    ]
     bootstrap: PositiveInt = 1000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
 

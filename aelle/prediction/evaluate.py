@@ -28,6 +28,9 @@ from aelle.prediction.report import Report, headline_of
 from aelle.prediction.report_page import render_page
 from aelle.records import ExperimentFolder, write_bytes, write_frame, write_json
 
+# Scores (method, epoch, network, fold, score) and the seconds they took by (epoch, method).
+_Job = tuple[pd.DataFrame, dict[tuple[int | None, str], float]]
+
 __all__ = ["PredictionError", "Report", "cross_validate", "predict"]
 
 
@@ -62,28 +65,56 @@ def cross_validate(
     """
     epochs = prediction_epochs(dataset)
     folds = assign_folds(dataset)
-    # The autoencoders take longest and so go first; the baselines fill the gaps.
-    jobs = [joblib.delayed(_aelle_job)(dataset, folds, fold) for fold in np.unique(folds)]
-    jobs += [
-        joblib.delayed(_baseline_job)(dataset, folds, fold, epoch)
-        for fold in np.unique(folds)
-        for epoch in epochs
+    setting = dataset.experiment.prediction
+    # The autoencoders take longest and so go first, widest view first; the baselines fill the gaps.
+    views = sorted(setting.views, key=len, reverse=True)
+    jobs = [
+        joblib.delayed(_aelle_job)(dataset, folds, fold, view)
+        for view in views
+        for fold in range(setting.folds)
     ]
-    workers = dataset.experiment.training.workers or joblib.cpu_count()
-    with (
-        joblib.parallel_config(backend="loky", inner_max_num_threads=1) if workers > 1 else single_threaded()
-    ):
+    jobs += [
+        joblib.delayed(_baseline_job)(dataset, folds, fold, at)
+        for fold in range(setting.folds)
+        for at in epochs
+    ]
+    done = _run(jobs, dataset.experiment.training.workers or joblib.cpu_count(), progress)
+    scores = pd.concat([frame for frame, _ in done], ignore_index=True)
+    return _in_metric_units(dataset, folds, scores, epochs), _sum_seconds((s for _, s in done), epochs)
+
+
+def _run(jobs: list[Any], workers: int, progress: bool) -> list[_Job]:
+    """Run jobs in single-threaded processes, or in this one where there is one worker."""
+    parallel = joblib.parallel_config(backend="loky", inner_max_num_threads=1)
+    with parallel if workers > 1 else single_threaded():
         running = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
-        done = list(
+        return list(
             tqdm(running, total=len(jobs), desc="predict", unit="fit", disable=not progress, leave=False)
         )
-    predictions = pd.concat([frame for frame, _ in done], ignore_index=True)
-    predictions = predictions[predictions["epoch"].isin(epochs)]
-    predictions["network_id"] = dataset.networks.index.to_numpy()[predictions["network"]]
-    predictions["actual"] = dataset.targets[predictions["network"]]
-    columns = ["method", "epoch", "network_id", "fold", "actual", "predicted"]
-    predictions = predictions.sort_values(["epoch", "method", "network"], ignore_index=True)[columns]
-    return predictions, _sum_seconds((seconds for _, seconds in done), epochs)
+
+
+def _in_metric_units(
+    dataset: SpectraDataset, folds: np.ndarray, scores: pd.DataFrame, epochs: list[int]
+) -> pd.DataFrame:
+    """Average the views and turn scores into metric units by each fold's own target scale."""
+    keys = ["method", "epoch", "network", "fold"]
+    scores = scores[scores["epoch"].isin(epochs)].groupby(keys)["score"].mean().reset_index()
+    predicted = scores["score"].to_numpy(copy=True)
+    plain = scores["method"].isin([method.name for method in BASELINES if method.in_metric_units])
+    for fold in np.unique(folds):
+        chosen = ((scores["fold"] == fold) & ~plain).to_numpy()
+        predicted[chosen] = _target_of(dataset, folds != fold).invert(predicted[chosen])
+    network = scores["network"].to_numpy()
+    return pd.DataFrame(
+        {
+            "method": scores["method"],
+            "epoch": scores["epoch"],
+            "network_id": dataset.networks.index.to_numpy()[network],
+            "fold": scores["fold"],
+            "actual": dataset.targets[network],
+            "predicted": predicted,
+        }
+    ).sort_values(["epoch", "method", "network_id"], ignore_index=True)
 
 
 def prediction_epochs(dataset: SpectraDataset) -> list[int]:
@@ -128,28 +159,20 @@ def assign_folds(dataset: SpectraDataset) -> np.ndarray:
     return assigned
 
 
-_Job = tuple[pd.DataFrame, dict[tuple[int | None, str], float]]
-
-
-def _aelle_job(dataset: SpectraDataset, folds: np.ndarray, fold: int) -> _Job:
-    """One fold of AeLLE at all epochs, since the epoch is an input."""
+def _aelle_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, view: list[str]) -> _Job:
+    """One fold and view of AeLLE at all epochs, since the epoch is an input."""
     started = time.perf_counter()
-    training = folds != fold
-    scored = early.predict_fold(
-        dataset, training, dataset.experiment.prediction.ensemble, _seed(dataset, fold)
-    )
-    target = _target_of(dataset, training)
-    frame = scored.assign(fold=fold, predicted=target.invert(scored["score"].to_numpy()))
+    setting = dataset.experiment.prediction
+    frame = early.score_fold(dataset, folds != fold, view, setting.ensemble, _seed(dataset, fold))
     elapsed = time.perf_counter() - started
-    return frame.drop(columns="score"), {(None, name): elapsed for name in early.METHODS}
+    return frame.assign(fold=fold), {(None, name): elapsed for name in early.METHODS}
 
 
 def _baseline_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: int) -> _Job:
     """All baselines of one fold at one epoch."""
     known = known_at(dataset, epoch)
     in_training = folds[known.network] != fold
-    target = _target_of(dataset, folds != fold)
-    scores = target.apply(dataset.targets[known.network[in_training]])
+    scores = _target_of(dataset, folds != fold).apply(dataset.targets[known.network[in_training]])
     frames: list[pd.DataFrame] = []
     seconds: dict[tuple[int | None, str], float] = {}
     for method in BASELINES:
@@ -163,7 +186,7 @@ def _baseline_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: 
                     "epoch": epoch,
                     "network": known.network[~in_training],
                     "fold": fold,
-                    "predicted": predicted if method.in_metric_units else target.invert(predicted),
+                    "score": predicted,
                 }
             )
         )
