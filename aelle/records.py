@@ -15,6 +15,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,6 +261,16 @@ def read_records(folder: ExperimentFolder | str | Path, columns: list[str] | Non
     Raises:
         RecordsError: for a missing or empty folder, a corrupt file, or a file of another schema.
     """
+    table = read_arrow(folder, columns)
+    if len(table) != len(table.group_by(["network_id", "epoch"]).aggregate([])):
+        # A kill between writing a cohort's one file and removing its parts left both.
+        frame = table.to_pandas().drop_duplicates(["network_id", "epoch"], keep="first")
+        return frame.sort_values(["network_id", "epoch"], ignore_index=True)
+    return table.sort_by([("network_id", "ascending"), ("epoch", "ascending")]).to_pandas()
+
+
+def read_arrow(folder: ExperimentFolder | str | Path, columns: list[str] | None = None) -> pa.Table:
+    """Read all records as they lie in the files, unsorted, as an Arrow table; raises as `read_records`."""
     root = (folder.root if isinstance(folder, ExperimentFolder) else Path(folder)).resolve()
     records = ExperimentFolder(root).require().records
     files = sorted(p for p in records.rglob("*.parquet") if not p.name.startswith("."))
@@ -267,9 +278,8 @@ def read_records(folder: ExperimentFolder | str | Path, columns: list[str] | Non
         raise RecordsError(f"{records}: holds no records yet; run `aelle collect` first")
     if columns is not None:
         columns = list(dict.fromkeys(["network_id", "epoch", *columns]))
-    frame = pa.concat_tables([read_table(file, columns) for file in files]).to_pandas()
-    frame = frame.drop_duplicates(["network_id", "epoch"], keep="first")
-    return frame.sort_values(["network_id", "epoch"], ignore_index=True)
+    with ThreadPoolExecutor() as pool:
+        return pa.concat_tables(pool.map(lambda file: read_table(file, columns), files))
 
 
 def weight_statistics_frame(records: pd.DataFrame) -> pd.DataFrame:

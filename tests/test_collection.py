@@ -211,6 +211,7 @@ def test_a_cell_that_raises_is_recorded_and_stops_a_hopeless_sweep(tmp_path):
     failures = read_failures(ExperimentFolder(tmp_path / "x"))
     assert [(f["epoch"], f["cause"]) for f in failures] == [(3, "ArithmeticError: this cell gives up")] * 2
     assert failures[0]["rerun"].startswith("aelle collect ")
+    assert "faulty.py:" in failures[0]["where"]
     records = read_records(tmp_path / "x")
     assert (records[records.architecture == "rnn"].groupby("network_id").epoch.max() == 4).all()
 

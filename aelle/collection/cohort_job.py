@@ -123,7 +123,7 @@ def _spectrum(job: Job, trainee: Trainee) -> dict[str, Any]:
             initial_state=None if rule is None else rule.running_state(trainee.optimiser),
         )
     except Exception as error:
-        trainee.status, trainee.error = "failed", f"{type(error).__name__}: {error}"
+        trainee.fail(error)
         return {}
     return {
         "spectrum": found.exponents.tolist(),
@@ -152,6 +152,7 @@ def _failure(epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
         "architecture": trainee.variant.architecture,
         "epoch": epoch.number,
         "cause": trainee.error,
+        "where": trainee.error_line,
     }
 
 

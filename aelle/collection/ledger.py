@@ -51,6 +51,11 @@ def claim(
     return found
 
 
+def network_count(folder: ExperimentFolder) -> int:
+    """Number of networks assigned to cohorts; 0 before the first collection."""
+    return sum(len(members) for members in _read(folder).values())
+
+
 def _assigned(folder: ExperimentFolder, variants: Sequence[Variant], size: int) -> list[Cohort]:
     """All cohorts of a folder: those assigned before, then new ones for networks not assigned yet."""
     known = {variant.network_id: variant for variant in variants}

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
+from aelle.collection.ledger import network_count
 from aelle.collection.search_space import variants
 from aelle.config import load_experiment
-from aelle.records import ExperimentFolder, read_failures, read_records
+from aelle.records import ExperimentFolder, read_arrow, read_failures
 
 
 @dataclass(frozen=True)
@@ -56,27 +59,41 @@ def status(folder: ExperimentFolder) -> Status:
         ConfigError: where its experiment.toml cannot be read.
     """
     experiment = load_experiment(folder.require().experiment_file)
-    networks, epochs = len(variants(experiment)), experiment.training.epochs
+    networks = network_count(folder) or len(variants(experiment))
+    epochs = experiment.training.epochs
     failures = read_failures(folder)
     last = str(failures[-1]["cause"]) if failures else None
     found = Status(experiment.name, _is_locked(folder), networks, networks * (epochs + 1), last)
     if not any(folder.records.rglob("[!.]*.parquet")):
         return found
-    records = read_records(folder, ["status", "val_metric", "metric_name", "higher_is_better"])
-    final = records.groupby("network_id").tail(1)
-    ended = (final["epoch"] == epochs) | (final["status"] != "ok")
-    metrics = records["val_metric"].dropna()
-    best = metrics.max() if records["higher_is_better"].iloc[0] else metrics.min()
+    records = read_arrow(folder, ["status", "val_metric", "metric_name", "higher_is_better"])
+    stopped = {
+        name: records.filter(pc.field("status") == name)["network_id"].unique()
+        for name in ("diverged", "failed", "pruned")
+    }
+    lasted = records.filter((pc.field("epoch") == epochs) & (pc.field("status") == "ok"))[
+        "network_id"
+    ].unique()
+    ended = pa.concat_arrays([lasted, *stopped.values()]).unique()
+    running = (
+        records.filter(~pc.field("network_id").isin(ended))
+        .group_by("network_id")
+        .aggregate([("epoch", "max")])
+    )
+    metrics = records.filter(pc.field("val_metric").is_valid() & ~pc.field("val_metric").is_nan())[
+        "val_metric"
+    ]
+    best = pc.max(metrics) if records["higher_is_better"][0].as_py() else pc.min(metrics)
     return replace(
         found,
-        started=len(final),
-        finished=int(ended.sum()),
-        diverged=int((final["status"] == "diverged").sum()),
-        failed=int((final["status"] == "failed").sum()),
-        pruned=int((final["status"] == "pruned").sum()),
-        network_epochs=int(ended.sum()) * (epochs + 1) + int((final.loc[~ended, "epoch"] + 1).sum()),
-        best_metric=float(best) if len(metrics) else None,
-        metric_name=str(records["metric_name"].iloc[0]),
+        started=len(ended) + len(running),
+        finished=len(ended),
+        diverged=len(stopped["diverged"]),
+        failed=len(stopped["failed"]),
+        pruned=len(stopped["pruned"]),
+        network_epochs=len(ended) * (epochs + 1) + (pc.sum(running["epoch_max"]).as_py() or 0) + len(running),
+        best_metric=best.as_py(),
+        metric_name=records["metric_name"][0].as_py(),
     )
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ class Trainee:
     optimiser: torch.optim.Optimizer
     status: str = "ok"
     error: str | None = None
+    error_line: str | None = None
     train_loss: float | None = None
     val_loss: float | None = None
     val_metric: float | None = None
@@ -43,6 +45,12 @@ class Trainee:
     def active(self) -> bool:
         """Whether it takes part in further epochs."""
         return self.status == "ok"
+
+    def fail(self, error: Exception) -> None:
+        """Record an exception as what ended this network, with the line it came from."""
+        self.status, self.error = "failed", f"{type(error).__name__}: {error}"
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        self.error_line = f"{frame.filename}:{frame.lineno}"
 
     def judge(self) -> None:
         """Set the status to "diverged" where a loss is not finite or has exploded."""
@@ -91,7 +99,7 @@ class NativeTraining:
                     trainee.train_loss = train_epoch(trainee, self.task)
             trainee.val_loss, trainee.val_metric = evaluate_trainee(trainee, self.task)
         except Exception as error:
-            trainee.status, trainee.error = "failed", f"{type(error).__name__}: {error}"
+            trainee.fail(error)
         else:
             trainee.judge()
         trainee.train_seconds = time.perf_counter() - started
