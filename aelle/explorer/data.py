@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,18 @@ def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
     return ExplorerData(
         folder, networks, records, spectra, points, predictions, _report(folder, notes), tuple(notes)
     )
+
+
+def open_data(experiment: ExplorerData | ExperimentFolder | str | PathLike[str]) -> ExplorerData:
+    """Load an experiment by its folder or path; what is loaded already is given back as it is.
+
+    Raises:
+        ExplorerError: as `load`.
+    """
+    if isinstance(experiment, ExplorerData):
+        return experiment
+    folder = experiment if isinstance(experiment, ExperimentFolder) else ExperimentFolder(Path(experiment))
+    return load(folder)
 
 
 def _summarise_spectra(records: pd.DataFrame, spectra: Ragged) -> None:

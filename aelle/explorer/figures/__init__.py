@@ -9,10 +9,12 @@ from aelle.explorer.figures.learning_curves import (
     learning_curves_info,
 )
 from aelle.explorer.figures.prediction import (
+    Predicted,
     calibration,
     calibration_info,
     ladder,
     ladder_info,
+    methods_at,
     predicted_against_actual,
     predicted_info,
 )
@@ -25,6 +27,7 @@ from aelle.explorer.figures.spectra import (
 )
 
 __all__ = [
+    "Predicted",
     "add_trails",
     "calibration",
     "calibration_info",
@@ -38,6 +41,7 @@ __all__ = [
     "latent_map_info",
     "learning_curves",
     "learning_curves_info",
+    "methods_at",
     "predicted_against_actual",
     "predicted_info",
     "spectra_over_epochs",

@@ -1,0 +1,150 @@
+"""Exponents: one spectrum with its uncertainty, its convergence, spectra as a heat map, λ₁ against the metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike, NDArray
+
+from aelle.explorer.columns import describe
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.figures.latent_map import quantity_axis
+from aelle.explorer.figures.spectra import EXPONENT, SpectrumLine, add_band, epoch_colours, spectrum_layout
+from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout
+from aelle.explorer.theme import title as title_of
+
+
+@dataclass(frozen=True)
+class SpectrumPoints:
+    """One spectrum's finite exponents with the ends of their intervals; `infinite` were minus infinity."""
+
+    index: NDArray[np.int64]
+    exponents: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    infinite: int
+
+
+def spectrum_info(exponents: ArrayLike, low: ArrayLike, high: ArrayLike) -> SpectrumPoints:
+    """Keep the finite exponents of a spectrum, with their intervals."""
+    values, ends = np.asarray(exponents, float), [np.asarray(low, float), np.asarray(high, float)]
+    finite = np.isfinite(values)
+    return SpectrumPoints(
+        np.flatnonzero(finite) + 1, values[finite], ends[0][finite], ends[1][finite], int((~finite).sum())
+    )
+
+
+def spectrum(
+    info: SpectrumPoints,
+    theme: Theme = LIGHT,
+    *,
+    title: str = "",
+    mean_field: tuple[float, float] | None = None,
+) -> go.Figure:
+    """Draw one spectrum with its interval.
+
+    `mean_field` overlays what the theory of large random networks expects: its λ₁ and its mean exponent.
+    """
+    figure = go.Figure(layout=spectrum_layout(theme, title, "index i of the exponent"))
+    add_band(figure, info.index.astype(float), info.exponents, info.low, info.high, "exponent", theme.group_a)
+    figure.data[-1].update(mode="lines+markers", marker={"size": 4})
+    for value, name in zip(mean_field or (), ("mean-field λ₁", "mean-field mean"), strict=False):
+        figure.add_hline(
+            y=value, line={"color": theme.group_b, "width": 1.5, "dash": "dot"},
+            annotation={"text": f"{name} {value:.3f}", "font": {"size": 11, "color": theme.group_b}},
+        )  # fmt: skip
+    return figure
+
+
+def convergence(
+    averages: ArrayLike, steps: ArrayLike, theme: Theme = LIGHT, *, most: int = 8, title: str = ""
+) -> go.Figure:
+    """Draw running averages of exponents (blocks × exponents) against the steps taken so far.
+
+    Where there are more than `most` exponents, an even choice of them from first to last is drawn.
+    """
+    values, at = np.asarray(averages, float), np.asarray(steps, float)
+    chosen = np.unique(np.linspace(0, values.shape[1] - 1, min(most, values.shape[1])).round().astype(int))
+    figure = go.Figure(
+        layout=base_layout(
+            theme, title=title_of(theme, title), xaxis=axis(theme, "steps"), yaxis=axis(theme, EXPONENT)
+        )
+    )
+    for k, colour in zip(chosen, epoch_colours(len(chosen), theme), strict=True):
+        figure.add_scatter(
+            x=at, y=values[:, k], mode="lines", name=f"λ<sub>{k + 1}</sub>", line={"color": colour}
+        )
+    return figure
+
+
+def spectra_heatmap(lines: Sequence[SpectrumLine], theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
+    """Draw the spectra of one network as a heat map, epochs upwards; zero is the middle of the colours."""
+    width = max((len(line.exponents) for line in lines), default=0)
+    matrix = np.full((len(lines), width), np.nan)
+    for row, line in enumerate(lines):
+        matrix[row, : len(line.exponents)] = line.exponents
+    bound = float(np.nanmax(np.abs(matrix))) if np.isfinite(matrix).any() else 1.0
+    figure = go.Figure(
+        layout=base_layout(
+            theme, title=title_of(theme, title), xaxis=axis(theme, "index i of the exponent"),
+            yaxis=axis(theme, "epoch", type="category"),
+        )
+    )  # fmt: skip
+    figure.add_heatmap(
+        x=np.arange(1, width + 1), y=[str(line.epoch) for line in lines], z=matrix, zmin=-bound, zmax=bound,
+        colorscale=[[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b35806"]],  # blue to brown: safe for the colour-blind
+        colorbar={"title": {"text": EXPONENT, "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        hovertemplate="epoch %{y}, λ<sub>%{x}</sub> = %{z:.4f}<extra></extra>",
+    )  # fmt: skip
+    return figure
+
+
+@dataclass(frozen=True)
+class ExponentAndMetric:
+    """The largest exponent of each network at one epoch, its final metric, and a third quantity for colour."""
+
+    networks: NDArray[np.int64]
+    ids: list[str]
+    lambda_max: NDArray[np.float64]
+    metric: NDArray[np.float64]
+    metric_name: str
+    colour: NDArray[np.float64]
+
+
+def exponent_against_metric_info(
+    data: ExplorerData, epoch: int, colour: str = "init_gain"
+) -> ExponentAndMetric:
+    """Gather λ₁ at one epoch and the final metric of every network with both."""
+    records = data.records[(data.records["epoch"] == epoch) & np.isfinite(data.records["lambda_max"])]
+    final = data.networks["final_metric"].reindex(records["network"]).to_numpy(float)
+    known = np.isfinite(final)
+    records = records[known]
+    return ExponentAndMetric(
+        records["network"].to_numpy(), records["network_id"].astype(str).tolist(),
+        records["lambda_max"].to_numpy(float), final[known], data.metric_name, records[colour].to_numpy(float),
+    )  # fmt: skip
+
+
+def exponent_against_metric(
+    data: ExplorerData, epoch: int, theme: Theme = LIGHT, *, colour: str = "init_gain", title: str = ""
+) -> go.Figure:
+    """Draw the final metric against λ₁ at one epoch; the vertical line λ₁ = 0 is the edge of chaos."""
+    info = exponent_against_metric_info(data, epoch, colour)
+    layout = base_layout(
+        theme, title=title_of(theme, title), showlegend=False,
+        xaxis=axis(theme, f"largest exponent λ₁ at epoch {epoch} (nats per step)"),
+        yaxis=axis(theme, as_text(f"final validation {info.metric_name}")),
+        coloraxis=quantity_axis(describe(data.records, colour, data.metric_name), theme),
+    )  # fmt: skip
+    layout["margin"] = layout["margin"] | {"t": 84 if title else 60}
+    figure = go.Figure(layout=layout)
+    figure.add_vline(x=0, line={"color": theme.ink, "width": 1, "dash": "dash"})
+    figure.add_scatter(
+        x=info.lambda_max, y=info.metric, mode="markers", text=[as_text(name) for name in info.ids],
+        marker={"size": 8, "color": info.colour, "coloraxis": "coloraxis", "line": {"width": 0.75, "color": theme.edge}},
+        hovertemplate="%{text}<br>λ₁ = %{x:.4f}<br>%{y:.4f}<extra></extra>",
+    )  # fmt: skip
+    return figure

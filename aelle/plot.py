@@ -1,0 +1,209 @@
+"""Figures in one call, for notebooks and scripts. Each returns a plotly figure.
+
+An experiment is given as its folder's path (or `ExperimentFolder`), or as `aelle.plot.load(path)` where
+several figures are made of it. Networks are given by id. `theme` is "light" or "dark".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from aelle.explorer import figures
+from aelle.explorer.data import ExplorerData, open_data
+from aelle.explorer.errors import ExplorerError
+from aelle.explorer.figures import exponents
+from aelle.explorer.groups import Group
+from aelle.explorer.projection import pca
+from aelle.explorer.theme import theme_named
+
+Experiment = ExplorerData | PathLike[str] | str | Any  # Any: an ExperimentFolder
+
+load = open_data
+
+
+def latent_map(
+    experiment: Experiment,
+    colour: str = "final_metric",
+    epoch: int | None = None,
+    *,
+    shape: str | None = None,
+    size: str | None = None,
+    dimensions: int = 2,
+    theme: str = "light",
+    title: str = "",
+) -> go.Figure:
+    """Latents by PCA at one epoch (all epochs where None), coloured by any column.
+
+    Raises:
+        ExplorerError: where there are no latents, or no such column.
+    """
+    data = _with_latents(experiment, colour, shape, size)
+    projection = pca(data.points[data.latent_columns].to_numpy())
+    info = figures.latent_map_info(data, projection, colour, epoch, shape=shape, size=size)
+    return figures.latent_map(info, theme_named(theme), dimensions=dimensions, title=title)
+
+
+def trajectory(
+    experiment: Experiment, networks: Sequence[str], colour: str = "final_metric", *, theme: str = "light", title: str = ""
+) -> go.Figure:  # fmt: skip
+    """The ways of some networks through the latent space over epochs, before the points of all epochs."""
+    data = _with_latents(experiment, colour)
+    projection = pca(data.points[data.latent_columns].to_numpy())
+    figure = figures.latent_map(
+        figures.latent_map_info(data, projection, colour), theme_named(theme), title=title
+    )
+    figure.update_traces(marker_opacity=0.45)
+    numbers = [_number(data, name) for name in networks]
+    return figures.add_trails(figure, figures.trails_info(data, projection, numbers), theme_named(theme))
+
+
+def spectrum(
+    result: Any, level: float = 0.95, *, theory: Any = None, theme: str = "light", title: str = ""
+) -> go.Figure:
+    """One `LyapunovSpectrum` with its confidence interval.
+
+    `theory` overlays mean-field theory: a `MeanField`, or a pair of numbers λ₁ and mean exponent.
+    """
+    low, high = result.confidence_interval(level)
+    expected = theory
+    if theory is not None and not isinstance(theory, tuple):
+        expected = (float(theory.largest), float(theory.mean))
+    info = exponents.spectrum_info(_numbers(result.exponents), _numbers(low), _numbers(high))
+    return exponents.spectrum(info, theme_named(theme), title=title, mean_field=expected)
+
+
+def convergence(result: Any, *, most: int = 8, theme: str = "light", title: str = "") -> go.Figure:
+    """Running averages of a `LyapunovSpectrum`'s exponents against the steps of each sequence."""
+    steps = np.cumsum(_numbers(result.block_steps)[0])
+    return exponents.convergence(
+        _numbers(result.convergence), steps, theme_named(theme), most=most, title=title
+    )
+
+
+def spectra_over_epochs(
+    experiment: Experiment, network: str, *, heatmap: bool = False, theme: str = "light", title: str = ""
+) -> go.Figure:
+    """The recorded spectra of one network, one line an epoch, or as a heat map."""
+    data = open_data(experiment)
+    lines = figures.spectra_over_epochs_info(data, _number(data, network))
+    draw = exponents.spectra_heatmap if heatmap else figures.spectra_over_epochs
+    return draw(lines, theme_named(theme), title=title)
+
+
+def spectrum_bands(
+    experiment: Experiment, groups: Mapping[str, Sequence[str]], epoch: int, *, log_index: bool = False,
+    theme: str = "light", title: str = "",
+) -> go.Figure:  # fmt: skip
+    """Mean spectrum and inner 80 % of each group; `groups` maps names to network ids."""
+    data = open_data(experiment)
+    bands = figures.spectrum_bands_info(data, _groups(data, groups, theme), epoch)
+    return figures.spectrum_bands(bands, theme_named(theme), title=title, log_index=log_index)
+
+
+def learning_curves(
+    experiment: Experiment,
+    networks: str | Mapping[str, Sequence[str]],
+    *,
+    theme: str = "light",
+    title: str = "",
+) -> go.Figure:
+    """The learning curves of one network (an id), or median and inner 80 % of groups (names to ids)."""
+    data = open_data(experiment)
+    if isinstance(networks, str):
+        curves = figures.learning_curves_info(data, _number(data, networks))
+        return figures.learning_curves(curves, theme_named(theme), title=title)
+    bands = figures.curve_bands_info(data, _groups(data, networks, theme))
+    return figures.curve_bands(bands, data.metric_name, theme_named(theme), title=title)
+
+
+def ladder(experiment: Experiment, epoch: int = 0, *, theme: str = "light", title: str = "") -> go.Figure:
+    """Spearman of every method at one epoch with its bootstrap interval, from the report of `predict`."""
+    data = open_data(experiment)
+    rows = figures.ladder_info(data.report)
+    if not any(row["epoch"] == epoch for row in rows):
+        raise ExplorerError(f"{data.folder.root}: no report for epoch {epoch}; run `aelle predict` first")
+    return figures.ladder(rows, epoch, theme_named(theme), title=title)
+
+
+def predicted_against_actual(
+    experiment: Experiment, method: str, epoch: int = 0, *, theme: str = "light", title: str = ""
+) -> go.Figure:
+    """Cross-validated predictions of one method against what became of the networks, with intervals."""
+    info = _predicted(experiment, method, epoch)
+    return figures.predicted_against_actual(info, theme_named(theme), title=title)
+
+
+def calibration(
+    experiment: Experiment,
+    method: str,
+    epoch: int = 0,
+    *,
+    bins: int = 10,
+    theme: str = "light",
+    title: str = "",
+) -> go.Figure:
+    """Mean actual against mean predicted metric in bins of equally many networks."""
+    return figures.calibration(
+        _predicted(experiment, method, epoch), theme_named(theme), bins=bins, title=title
+    )
+
+
+def exponent_against_metric(
+    experiment: Experiment,
+    epoch: int = 0,
+    colour: str = "init_gain",
+    *,
+    theme: str = "light",
+    title: str = "",
+) -> go.Figure:
+    """The final metric against λ₁ at one epoch, coloured by a quantity of the records."""
+    data = open_data(experiment)
+    return exponents.exponent_against_metric(data, epoch, theme_named(theme), colour=colour, title=title)
+
+
+def _with_latents(experiment: Experiment, *columns: str | None) -> ExplorerData:
+    data = open_data(experiment)
+    if data.points.empty:
+        raise ExplorerError(f"{data.folder.root}: has no latents yet; run `aelle train {data.folder.root}`")
+    unknown = [name for name in columns if name is not None and name not in data.points]
+    if unknown:
+        raise ExplorerError(f"no column {unknown[0]!r}; there are {', '.join(map(str, data.points.columns))}")
+    return data
+
+
+def _number(data: ExplorerData, network: str) -> int:
+    found = data.numbers_of([network])
+    if not found:
+        raise ExplorerError(f"{data.folder.root}: holds no network {network!r}")
+    return found[0]
+
+
+def _groups(data: ExplorerData, groups: Mapping[str, Sequence[str]], theme: str) -> list[Group]:
+    colours = theme_named(theme).kinds
+    return [
+        Group(
+            name, np.array([_number(data, member) for member in members], np.int64), colours[k % len(colours)]
+        )
+        for k, (name, members) in enumerate(groups.items())
+    ]
+
+
+def _predicted(experiment: Experiment, method: str, epoch: int) -> figures.Predicted:
+    data = open_data(experiment)
+    info = figures.predicted_info(data, method, epoch)
+    if not len(info.networks):
+        known = figures.methods_at(data, epoch)
+        raise ExplorerError(
+            f"no predictions of {method!r} at epoch {epoch}; there are {', '.join(known) or 'none'}"
+        )
+    return info
+
+
+def _numbers(values: Any) -> np.ndarray[Any, Any]:
+    """Tensors and arrays as numpy, without importing torch."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64)
