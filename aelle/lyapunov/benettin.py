@@ -135,15 +135,16 @@ class FrameRun:
         segment = self.tangent.segment(inputs, self.state, steps, self.k, self._chart)
         if 0 in marks:
             self._mark(self.frame)
-        length = max(self.tangent.chunk_steps(self.rows, self.k), 1)
-        for position in range(0, steps, length):
-            stop = min(steps, position + length)
+        cached, position = self.tangent.chunk_steps(self.rows, self.k), 0
+        while position < steps:
+            # A whole number of intervals, and none across a mark.
+            whole = max(cached // self._interval.steps, 1) * self._interval.steps
+            stop = min([steps, position + whole, *(mark for mark in marks if mark > position)])
             chunk = segment.chunk(position, stop)
-            self._push_through(
-                chunk,
-                self._determinants(segment, chunk, position, stop),
-                [m - position for m in marks if position < m <= stop],
-            )
+            self._push_through(chunk, self._determinants(segment, chunk, position, stop))
+            if stop in marks:
+                self._mark(chunk.to_state(chunk.steps, self.frame))
+            position = stop
         self.state, self._chart = segment.states[:, -1], segment.chart
         return self.tangent.output(segment.states)
 
@@ -167,16 +168,12 @@ class FrameRun:
             per_row * self._longest_interval,
         )
 
-    def _push_through(self, chunk: Linearisation, determinants: Tensor | None, marks: Sequence[int]) -> None:
-        position = 0
-        for stop in sorted({*marks, chunk.steps}):
-            audit = determinants is None and self.k == self.n
-            while position < stop:
-                interval = min(self._interval.steps, stop - position)
-                done = self._one_interval(chunk, determinants, position, interval, audit)
-                position, audit = position + done, audit and done == 0
-            if stop in marks:
-                self._mark(chunk.to_state(stop, self.frame))
+    def _push_through(self, chunk: Linearisation, determinants: Tensor | None) -> None:
+        position, audit = 0, determinants is None and self.k == self.n and not self._logs
+        while position < chunk.steps:
+            interval = min(self._interval.steps, chunk.steps - position)
+            done = self._one_interval(chunk, determinants, position, interval, audit)
+            position, audit = position + done, audit and done == 0
 
     def _one_interval(
         self, chunk: Linearisation, determinants: Tensor | None, start: int, interval: int, audit: bool
