@@ -23,7 +23,7 @@ from safetensors.torch import save as save_tensors
 
 from aelle.config import Autoencoder as Settings
 from aelle.embedding.autoencoder import Autoencoder
-from aelle.embedding.dataset import EmbeddingError, spectrum_rows
+from aelle.embedding.dataset import EmbeddingError, read_experiment, spectrum_rows
 from aelle.embedding.members import FittedMembers, Transforms
 from aelle.embedding.optimise import History, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
@@ -131,6 +131,7 @@ def load(folder: ExperimentFolder) -> FittedAutoencoder:
     """Read the fitted autoencoder of an experiment.
 
     Raises:
+        RecordsError: for a folder that holds no experiment.
         EmbeddingError: where there is none, or a file is corrupt, foreign, or not of this checkpoint.
     """
     description_file, weights_file = (
@@ -138,6 +139,12 @@ def load(folder: ExperimentFolder) -> FittedAutoencoder:
         folder.autoencoder / "weights.safetensors",
     )
     content = _read_description(description_file)
+    name = read_experiment(folder).name
+    if content.get("experiment") != name:
+        raise EmbeddingError(
+            f"{description_file}: fitted on experiment {content.get('experiment')!r}, not on {name!r}; "
+            "run `aelle train` again"
+        )
     weights = _read(weights_file)
     if hashlib.sha256(weights).hexdigest() != content.get("weights_sha256"):
         raise EmbeddingError(
