@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from aelle.collection.training import Epoch, NativeTraining, Trainee
 from aelle.collection.weight_statistics import weight_statistics
 from aelle.config import Experiment
 from aelle.records import ExperimentFolder, discard_epochs, finish_cohort, write_bytes, write_epoch
-from aelle.spectra import lyapunov_spectrum
+from aelle.spectra import lyapunov_spectra
 from aelle.tasks.task import Task
 
 OnEpoch = Callable[[Sequence[dict[str, Any]]], Sequence[str]]
@@ -64,7 +65,8 @@ def run_cohort(
     failures = []
     best = None
     for epoch in training:
-        rows = [_row(job, cohort, epoch, trainee) for trainee in epoch.trainees]
+        spectra = _spectra(job, epoch)
+        rows = [_row(job, cohort, epoch, t) | spectra.get(t.variant.network_id, {}) for t in epoch.trainees]
         failures += [_failure(epoch, t) for t in epoch.trainees if t.status == "failed"]
         _prune(job, epoch, rows)
         write_epoch(job.folder, cohort.cohort_id, epoch.number, rows)
@@ -105,35 +107,51 @@ def _row(job: Job, cohort: Cohort, epoch: Epoch, trainee: Trainee) -> dict[str, 
         "weight_statistics": weight_statistics(trainee.network),
         "layer_sizes": trainee.network.layer_sizes,
     }
-    if job.experiment.spectrum.at(epoch.number) and trainee.active:
-        row |= _spectrum(job, trainee)
     return row | {"status": trainee.status}
 
 
-def _spectrum(job: Job, trainee: Trainee) -> dict[str, Any]:
-    settings, rule = job.experiment.spectrum, job.task.learning_rule
-    started = time.perf_counter()
-    try:
-        found = lyapunov_spectrum(
-            trainee.network,
-            job.driving,
-            state=settings.state,
-            warmup=settings.warmup,
-            qr_interval="auto",
-            initial_state=None if rule is None else rule.running_state(trainee.optimiser),
-        )
-    except Exception as error:
-        trainee.fail(error)
+def _spectra(job: Job, epoch: Epoch) -> dict[str, dict[str, Any]]:
+    """Spectrum columns of an epoch's active networks, by network id; a spectrum that fails fails its network."""
+    due = [trainee for trainee in epoch.trainees if trainee.active]
+    if not due or not job.experiment.spectrum.at(epoch.number):
         return {}
+    if job.backend.device != "cpu":
+        # One batch for the whole cohort; should it fail, one by one tells which network is to blame.
+        with suppress(Exception):
+            return _timed_spectra(job, due)
+    columns: dict[str, dict[str, Any]] = {}
+    for trainee in due:
+        try:
+            columns |= _timed_spectra(job, [trainee])
+        except Exception as error:
+            trainee.fail(error)
+    return columns
+
+
+def _timed_spectra(job: Job, trainees: Sequence[Trainee]) -> dict[str, dict[str, Any]]:
+    settings, device = job.experiment.spectrum, job.backend.device
+    started = time.perf_counter()
+    networks = [trainee.network.to(device) for trainee in trainees]
+    try:
+        found = lyapunov_spectra(
+            networks, job.driving.to(device), state=settings.state, warmup=settings.warmup, qr_interval="auto"
+        )
+    finally:
+        for network in networks:
+            network.to("cpu")
+    seconds = (time.perf_counter() - started) / len(trainees)
     return {
-        "spectrum": found.exponents.tolist(),
-        "spectrum_se": found.standard_error.tolist(),
-        "spectrum_std": found.temporal_std.tolist(),
-        "spectrum_state": settings.state,
-        "spectrum_inputs": settings.inputs,
-        "trusted_count": int(found.trusted),
-        "certificate": found.certificate,
-        "spectrum_seconds": time.perf_counter() - started,
+        trainee.variant.network_id: {
+            "spectrum": spectrum.exponents.tolist(),
+            "spectrum_se": spectrum.standard_error.tolist(),
+            "spectrum_std": spectrum.temporal_std.tolist(),
+            "spectrum_state": settings.state,
+            "spectrum_inputs": settings.inputs,
+            "trusted_count": int(spectrum.trusted),
+            "certificate": spectrum.certificate,
+            "spectrum_seconds": seconds,
+        }
+        for trainee, spectrum in zip(trainees, found, strict=True)
     }
 
 
