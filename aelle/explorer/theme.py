@@ -98,6 +98,14 @@ def title(theme: Theme, text: str) -> dict[str, Any]:
             "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 10}}  # fmt: skip
 
 
+def title_above_bar(theme: Theme, text: str) -> list[dict[str, Any]]:
+    """A title above a colour bar, as an annotation: plotly pushes real titles out of the picture there."""
+    if not text:
+        return []
+    return [{"text": text, "font": {"size": 13, "color": theme.ink}, "showarrow": False, "x": 0, "xref": "paper",
+             "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 52}]  # fmt: skip
+
+
 def colour_bar(theme: Theme, label: str, **more: Any) -> dict[str, Any]:
     """A thin colour bar above the plot, at the left, under its words."""
     return {

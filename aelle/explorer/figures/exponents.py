@@ -13,7 +13,7 @@ from aelle.explorer.columns import describe
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures.latent_map import quantity_axis
 from aelle.explorer.figures.spectra import EXPONENT, SpectrumLine, add_band, epoch_colours, spectrum_layout
-from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout
+from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout, title_above_bar
 from aelle.explorer.theme import title as title_of
 
 
@@ -134,7 +134,7 @@ def exponent_against_metric(
     """Draw the final metric against λ₁ at one epoch; the vertical line λ₁ = 0 is the edge of chaos."""
     info = exponent_against_metric_info(data, epoch, colour)
     layout = base_layout(
-        theme, title=title_of(theme, title), showlegend=False,
+        theme, annotations=title_above_bar(theme, as_text(title)), showlegend=False,
         xaxis=axis(theme, f"largest exponent λ₁ at epoch {epoch} (nats per step)"),
         yaxis=axis(theme, as_text(f"final validation {info.metric_name}")),
         coloraxis=quantity_axis(describe(data.records, colour, data.metric_name), theme),

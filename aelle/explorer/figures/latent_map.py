@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 from aelle.explorer.columns import MISSING, OTHER, Column, describe, kind_codes, quantity
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.projection import Projection
-from aelle.explorer.theme import LIGHT, VIRIDIS, Theme, as_text, axis, base_layout, colour_bar
-from aelle.explorer.theme import title as title_of
+from aelle.explorer.theme import (
+    LIGHT,
+    VIRIDIS,
+    Theme,
+    as_text,
+    axis,
+    base_layout,
+    colour_bar,
+    title_above_bar,
+)
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "x")
 MANY = 3000  # points from which small marks and WebGL pay; fewer are sharper, and print better, as SVG
@@ -87,9 +95,7 @@ def latent_map(
         _trace(info, rows, name, symbol, theme, dimensions, colour)
         for rows, name, symbol, colour in _parts(info, theme)
     ]
-    layout = base_layout(
-        theme, title=title_of(theme, title), uirevision=f"{dimensions}", **_axes(info, theme, dimensions)
-    )
+    layout = base_layout(theme, uirevision=f"{dimensions}", **_axes(info, theme, dimensions))
     if not info.column.is_kind:
         layout["coloraxis"] = quantity_axis(info.column, theme)
     words = as_text(info.column.label) if info.column.is_kind else ""
@@ -98,6 +104,7 @@ def latent_map(
     layout["legend"] |= {"orientation": "h", "y": 1.01, "yanchor": "bottom", **side,
                          "title": {"text": words, "font": {"size": 12, "color": theme.muted}}}  # fmt: skip
     layout["margin"] = {"l": 52, "r": 12, "t": 64 if not title else 92, "b": 48}
+    layout["annotations"] = [*title_above_bar(theme, as_text(title)), *_outside(info, theme, dimensions)]
     return go.Figure(traces, layout)
 
 
@@ -247,8 +254,24 @@ def _axes(info: LatentMapInfo, theme: Theme, dimensions: int) -> dict[str, Any]:
     return {"scene": scene | {"aspectmode": "cube", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}}}}
 
 
+def _outside(info: LatentMapInfo, theme: Theme, dimensions: int) -> list[dict[str, Any]]:
+    """A note in the corner where points lie outside the frame."""
+    low, high = info.ranges[:dimensions].T
+    places = info.coordinates[:, :dimensions]
+    count = int(((places < low) | (places > high)).any(axis=1).sum())
+    if not count or dimensions == 3:
+        return []
+    text = f"{count} more outside the frame: double-click to see all"
+    return [{"text": text, "x": 1, "xref": "paper", "xanchor": "right", "y": 0, "yref": "paper", "yanchor": "bottom",
+             "showarrow": False, "font": {"size": 11, "color": theme.muted}}]  # fmt: skip
+
+
 def _ranges(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The frame of each axis: all points, but for lone outliers far from the inner 98 %."""
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    inner = np.quantile(coordinates, [0.01, 0.99], axis=0)
+    reach = 0.5 * (inner[1] - inner[0])
+    low, high = np.maximum(low, inner[0] - reach), np.minimum(high, inner[1] + reach)
     room = np.where(high > low, 0.06 * (high - low), 1.0)
     return np.stack([low - room, high + room], axis=1)
 
