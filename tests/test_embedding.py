@@ -27,8 +27,11 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return write_synthetic_experiment(tmp_path / "x")
+def folder(trained, tmp_path):
+    """A fresh copy of the records alone."""
+    shutil.copytree(trained[0].records, tmp_path / "x" / "records")
+    shutil.copy(trained[0].experiment_file, tmp_path / "x")
+    return ExperimentFolder(tmp_path / "x")
 
 
 def rewrite(folder, change):

@@ -1,6 +1,7 @@
 """Early prediction: metrics, ladder, cross-validation, report, refusals."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from aelle.prediction.known import known_at, seconds_per_network
 from aelle.prediction.ladder import BASELINES
 from aelle.prediction.metrics import difference_interval, scores_of, spearman, spearman_interval
 from aelle.prediction.report import headline_of
-from aelle.records import RecordsError
+from aelle.records import ExperimentFolder, RecordsError
 from tests.synthetic import write_synthetic_experiment
 from tests.test_embedding import rewrite, written
 
@@ -38,8 +39,10 @@ def configure(folder, extra="", base=SETTINGS):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return configure(write_synthetic_experiment(tmp_path / "x"))
+def folder(predicted, tmp_path):
+    """A fresh copy of the records alone."""
+    shutil.copytree(predicted[0].records, tmp_path / "x" / "records")
+    return configure(ExperimentFolder(tmp_path / "x"))
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +211,9 @@ def test_shuffled_targets_are_predicted_by_nothing(folder):
         assert abs(row["spearman"]) < 0.45, row["method"]
 
 
-def test_processes_give_what_one_process_gives(predicted, tmp_path):
+def test_processes_give_what_one_process_gives(predicted, folder):
     parallel = SETTINGS.replace("workers = 1", "workers = 2") + "epochs = [0]\n"
-    folder = configure(write_synthetic_experiment(tmp_path / "x"), base=parallel)
+    configure(folder, base=parallel)
     predict(folder, progress=False)
     alone = pd.read_parquet(predicted[0].predictions)
     pd.testing.assert_frame_equal(pd.read_parquet(folder.predictions), alone[alone["epoch"] == 0])
@@ -229,8 +232,8 @@ def test_folds_spread_diverged_networks(folder):
     assert sorted(per_fold) == [3, 3, 3]
 
 
-def test_a_loss_is_predicted_as_well_as_an_accuracy(tmp_path):
-    folder = configure(write_synthetic_experiment(tmp_path / "x"), "epochs = [0]\n")
+def test_a_loss_is_predicted_as_well_as_an_accuracy(folder):
+    configure(folder, "epochs = [0]\n")
     rewrite(
         folder, lambda f: f.assign(val_metric=1 - f["val_metric"], metric_name="mse", higher_is_better=False)
     )
