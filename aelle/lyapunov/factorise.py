@@ -124,7 +124,7 @@ class AdaptiveInterval:
         self._fixed = fixed is not None
         self._n = n
         self._noise = math.sqrt(n) * torch.finfo(dtype).eps
-        self._average = 0.0
+        self._average, self._done = 0.0, 0
 
     def fits(self, interval: int, log_diagonal: Tensor, residual: Tensor | None) -> bool:
         """Choose the next interval; False where this one lost too much.
@@ -138,30 +138,37 @@ class AdaptiveInterval:
             return True
         if residual is None:
             error = rounding_error(growth_gaps(log_diagonal), self._n)
-            loss, tolerance = float(error.nanmean(0).amax()) / interval, ROUNDING_TOLERANCE
+            loss, tolerance = _mean_of_finite(error, 0) / interval, ROUNDING_TOLERANCE
         else:
-            loss, tolerance = float(residual.abs().nanmean()) / interval, RESIDUAL_TOLERANCE
+            loss, tolerance = _mean_of_finite(residual.abs(), -1) / interval, RESIDUAL_TOLERANCE
         if interval > 1 and not loss <= 5 * tolerance:
             self._change_to(interval - 1)
             return False
         if interval == self.steps:
-            self._average = loss if self._average == 0 else 0.7 * self._average + 0.3 * loss
+            self._average = loss if self._done == 0 else 0.7 * self._average + 0.3 * loss
+            self._done += 1
             if self.steps > 1 and not self._average <= tolerance:
                 self._change_to(self.steps - 1)
-            elif self.steps < LONGEST_INTERVAL:
+            elif self.steps < LONGEST_INTERVAL and (self._done <= 2 or self._done % 8 == 0):
                 self._try_longer(log_diagonal, tolerance)
         return True
 
     def _try_longer(self, log_diagonal: Tensor, tolerance: float) -> None:
         """One step more where the average loss would still be below the tolerance."""
-        gap = float(growth_gaps(log_diagonal).amax(-1).nanmean()) / self.steps
+        gap = _mean_of_finite(growth_gaps(log_diagonal).amax(-1), -1) / self.steps
         # LU overstates gaps by a seventh or so: the R of a QR is more even than the U of an LU.
         longer = max(self._average, self._noise) * math.exp(min(0.85 * gap, 700.0))
         if longer <= tolerance:
             self._change_to(self.steps + 1)
 
     def _change_to(self, steps: int) -> None:
-        self.steps, self._average = steps, 0.0
+        self.steps, self._average, self._done = steps, 0.0, 0
+
+
+def _mean_of_finite(values: Tensor, dim: int) -> float:
+    """Largest mean along a dimension, over rows that have not overflowed."""
+    largest = float(values.mean(dim).amax())
+    return largest if math.isfinite(largest) else float(values.nanmean(dim).amax())
 
 
 def random_frame(
