@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import aelle.plot as plot
+    from aelle import plot as plot
     from aelle.collection.collect import collect as collect
     from aelle.config import load_experiment as load_experiment
     from aelle.embedding.fit import train as train
