@@ -12,7 +12,7 @@ from aelle.embedding.dataset import EmbeddingError, load_dataset
 from aelle.prediction import evaluate as evaluation
 from aelle.prediction.evaluate import PredictionError, assign_folds, predict, prediction_epochs
 from aelle.prediction.known import known_at, seconds_per_network
-from aelle.prediction.ladder import BASELINES
+from aelle.prediction.ladder import BASELINES, _extrapolate
 from aelle.prediction.metrics import difference_interval, scores_of, spearman, spearman_interval
 from aelle.prediction.report import headline_of
 from aelle.records import ExperimentFolder, RecordsError
@@ -157,6 +157,13 @@ def test_baselines_ignore_held_out_targets_and_predict_all(folder, method, epoch
     assert np.array_equal(predicted, method.predict(known, training, scores, 0))
 
 
+def test_power_law_recovers_its_own_curve():
+    epochs = np.arange(5)
+    curve = 0.9 - 0.6 * (epochs + 1.0) ** -0.8
+    assert np.isclose(_extrapolate(curve, 20), 0.9 - 0.6 * 21**-0.8, atol=1e-4)
+    assert _extrapolate(np.full(4, 0.3), 20) == 0.3
+
+
 # ---- cross-validation
 
 
@@ -167,8 +174,11 @@ def test_every_network_is_predicted_once_by_every_method(predicted):
     assert not frame.duplicated(["method", "epoch", "network_id"]).any()
     counts = frame.groupby(["epoch", "method"]).size().unstack()
     assert set(counts.columns) == {row["method"] for row in report.rows}
-    assert (counts.loc[[0, 1]] == 60).all(axis=None)
     assert (counts.loc[3] == 59).all()
+    assert (counts.loc[1].drop("power law") == 60).all()
+    learnt_later = counts.columns[counts.loc[0].isna()]
+    assert set(learnt_later) == {"best so far", "sum of training losses", "power law"}
+    assert (counts.loc[0].dropna() == 60).all()
     assert frame.groupby("network_id")["fold"].nunique().max() == 1
 
 

@@ -15,34 +15,53 @@ import pandas as pd
 
 from aelle.embedding.dataset import SpectraDataset
 from aelle.embedding.members import fit_members, validation_splits
+from aelle.prediction.known import Known
+from aelle.prediction.ladder import with_aelle_scores
 
 AELLE = "AeLLE"
 AELLE_IN_CONTEXT = "AeLLE + architecture/size"
-METHODS = (AELLE, AELLE_IN_CONTEXT)
+AELLE_WITH_CURVE = "AeLLE + curve + hyperparameters"
+HEADS = (AELLE, AELLE_IN_CONTEXT)
+METHODS = (*HEADS, AELLE_WITH_CURVE)
 
 
 def score_fold(
     dataset: SpectraDataset, training: np.ndarray, view: Sequence[str], ensemble: int, seed: int
 ) -> pd.DataFrame:
-    """Fit an ensemble on one view of the training networks and score the others at every epoch.
+    """Fit an ensemble on one view of the training networks and score all networks at every epoch.
 
     Both heads are trained with the encoder and judged on networks that neither saw. The head that also sees
     architecture and size is no second stage on top of finished latents: the latents of training networks
     know their labels, and a regressor fitted to them would trust them too much.
 
     Returns:
-        one row a method and held-out spectrum: method, epoch, network (position), score.
+        one row a method and spectrum: method, epoch, network (position), score. A training network's score
+        is out of fold: it comes from the one member that did not train on it.
     """
     splits = validation_splits(training, ensemble, seed)
     settings = dataset.experiment.autoencoder.model_copy(update={"channels": list(view)})
     members = fit_members(dataset, splits, settings, seed)
-    held_out = dataset.spectra[~training[dataset.spectra["network"]]].reset_index(drop=True)
-    embedded, _ = members.embed(held_out, dataset.networks.iloc[held_out["network"].to_numpy()])
-    scores = {
-        AELLE: embedded.prediction.mean(dim=0).numpy(),
-        AELLE_IN_CONTEXT: embedded.prediction_in_context.mean(dim=0).numpy(),
-    }
+    network = dataset.spectra["network"].to_numpy()
+    embedded, _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
+    # Rows are weighed member by member: validation rows by their own member, held-out rows by all alike.
+    weight = np.stack([split.validation | ~training for split in splits])[:, network].astype(float)
+    heads = (embedded.prediction.numpy(), embedded.prediction_in_context.numpy())
+    rows = dataset.spectra[["epoch", "network"]]
     return pd.concat(
-        [held_out[["epoch", "network"]].assign(method=name, score=score) for name, score in scores.items()],
+        [
+            rows.assign(method=name, score=np.average(head, axis=0, weights=weight))
+            for name, head in zip(HEADS, heads, strict=True)
+        ],
         ignore_index=True,
     )
+
+
+def score_with_curve(
+    known: Known, scored: pd.DataFrame, training: np.ndarray, scores: np.ndarray, seed: int
+) -> np.ndarray:
+    """Score all networks known at an epoch from AeLLE's scores of that fold, curve and hyperparameters."""
+    at_epoch = scored[scored["epoch"] == known.epoch]
+    aelle = at_epoch.pivot_table(index="network", columns="method", values="score").loc[
+        known.network, list(HEADS)
+    ]
+    return with_aelle_scores(known, aelle.to_numpy(), training, scores, seed)

@@ -21,7 +21,7 @@ from aelle.embedding.optimise import single_threaded
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction import early
 from aelle.prediction.errors import PredictionError
-from aelle.prediction.known import known_at, seconds_per_network
+from aelle.prediction.known import Known, known_at, seconds_per_network
 from aelle.prediction.ladder import BASELINES, Method
 from aelle.prediction.metrics import difference_interval, scores_of, spearman_interval
 from aelle.prediction.report import Report, headline_of
@@ -78,8 +78,16 @@ def cross_validate(
         for fold in range(setting.folds)
         for at in epochs
     ]
-    done = _run(jobs, dataset.experiment.training.workers or joblib.cpu_count(), progress)
-    scores = pd.concat([frame for frame, _ in done], ignore_index=True)
+    workers = dataset.experiment.training.workers or joblib.cpu_count()
+    done = _run(jobs, workers, progress)
+    scored = pd.concat([frame for frame, _ in done[: len(views) * setting.folds]], ignore_index=True)
+    stacking = [
+        joblib.delayed(_stacking_job)(dataset, folds, fold, at, scored[scored["fold"] == fold])
+        for fold in range(setting.folds)
+        for at in epochs
+    ]
+    done += _run(stacking, workers, progress)
+    scores = pd.concat([_held_out(frame, folds) for frame, _ in done], ignore_index=True)
     return _in_metric_units(dataset, folds, scores, epochs), _sum_seconds((s for _, s in done), epochs)
 
 
@@ -91,6 +99,11 @@ def _run(jobs: list[Any], workers: int, progress: bool) -> list[_Job]:
         return list(
             tqdm(running, total=len(jobs), desc="predict", unit="fit", disable=not progress, leave=False)
         )
+
+
+def _held_out(scores: pd.DataFrame, folds: np.ndarray) -> pd.DataFrame:
+    """Keep the scores of each fold's held-out networks."""
+    return scores[folds[scores["network"]] == scores["fold"]]
 
 
 def _in_metric_units(
@@ -165,32 +178,46 @@ def _aelle_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, view: list
     setting = dataset.experiment.prediction
     frame = early.score_fold(dataset, folds != fold, view, setting.ensemble, _seed(dataset, fold))
     elapsed = time.perf_counter() - started
-    return frame.assign(fold=fold), {(None, name): elapsed for name in early.METHODS}
+    return frame.assign(fold=fold), {(None, name): elapsed for name in early.HEADS}
 
 
 def _baseline_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: int) -> _Job:
     """All baselines of one fold at one epoch."""
-    known = known_at(dataset, epoch)
-    in_training = folds[known.network] != fold
-    scores = _target_of(dataset, folds != fold).apply(dataset.targets[known.network[in_training]])
+    known, in_training, targets = _fold_inputs(dataset, folds, fold, epoch)
     frames: list[pd.DataFrame] = []
     seconds: dict[tuple[int | None, str], float] = {}
-    for method in BASELINES:
+    for method in (m for m in BASELINES if epoch >= m.first_epoch):
         started = time.perf_counter()
-        predicted = method.predict(known, in_training, scores, _seed(dataset, fold))[~in_training]
+        score = method.predict(known, in_training, targets, _seed(dataset, fold))
         seconds[epoch, method.name] = time.perf_counter() - started
-        frames.append(
-            pd.DataFrame(
-                {
-                    "method": method.name,
-                    "epoch": epoch,
-                    "network": known.network[~in_training],
-                    "fold": fold,
-                    "score": predicted,
-                }
-            )
-        )
+        frames.append(_scores(known, method.name, fold, score))
     return pd.concat(frames, ignore_index=True), seconds
+
+
+def _stacking_job(
+    dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: int, scored: pd.DataFrame
+) -> _Job:
+    """AeLLE + curve + hyperparameters of one fold at one epoch."""
+    started = time.perf_counter()
+    known, in_training, targets = _fold_inputs(dataset, folds, fold, epoch)
+    score = early.score_with_curve(known, scored, in_training, targets, _seed(dataset, fold))
+    name = early.AELLE_WITH_CURVE
+    return _scores(known, name, fold, score), {(epoch, name): time.perf_counter() - started}
+
+
+def _fold_inputs(
+    dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: int
+) -> tuple[Known, np.ndarray, np.ndarray]:
+    """What is known at an epoch, the mask of the training networks in it, and their target scores."""
+    known = known_at(dataset, epoch)
+    in_training = folds[known.network] != fold
+    target = _target_of(dataset, folds != fold)
+    return known, in_training, target.apply(dataset.targets[known.network[in_training]])
+
+
+def _scores(known: Known, method: str, fold: int, score: np.ndarray) -> pd.DataFrame:
+    columns = {"method": method, "epoch": known.epoch, "network": known.network, "fold": fold, "score": score}
+    return pd.DataFrame(columns)
 
 
 def _target_of(dataset: SpectraDataset, training: np.ndarray) -> TargetTransform:
@@ -222,6 +249,7 @@ def evaluate(
         _row(dataset, epoch, method, predictions, fit_seconds[epoch, method.name])
         for epoch in epochs
         for method in METHODS
+        if epoch >= method.first_epoch
     ]
     comparisons = [_comparison(dataset, epoch, rows, predictions) for epoch in epochs]
     at_epoch = predictions.groupby("epoch")["network_id"].nunique()

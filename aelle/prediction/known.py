@@ -20,6 +20,7 @@ class Known:
 
     Attributes:
         epoch: the epoch.
+        final_epoch: the last epoch of training.
         network: position of each of the n networks in `SpectraDataset.networks`, ascending.
         curve: (n, …) validation metric and losses of every epoch so far.
         last_value, best_so_far: (n,) validation metric, in metric units.
@@ -32,6 +33,7 @@ class Known:
     """
 
     epoch: int
+    final_epoch: int
     network: np.ndarray
     curve: np.ndarray
     last_value: np.ndarray
@@ -45,6 +47,11 @@ class Known:
 
     def __len__(self) -> int:
         return len(self.network)
+
+    @property
+    def curve_and_hyperparameters(self) -> np.ndarray:
+        """The learning curve so far beside the hyperparameters, (n, …)."""
+        return np.concatenate([self.curve, self.hyperparameters], axis=1)
 
 
 def known_at(dataset: SpectraDataset, epoch: int) -> Known:
@@ -60,6 +67,7 @@ def known_at(dataset: SpectraDataset, epoch: int) -> Known:
     networks = dataset.networks.iloc[network]
     return Known(
         epoch=epoch,
+        final_epoch=dataset.final_epoch,
         network=network,
         curve=np.concatenate([curve[:, ~np.isnan(curve).all(axis=0)] for curve in curves.values()], axis=1),
         last_value=measured[:, -1],
