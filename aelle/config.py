@@ -186,10 +186,12 @@ class Prediction(_Strict):
 
     `folds` of networks are held out in turn; in each fold, for each of the `views` (channels of the spectrum)
     `ensemble` autoencoders, each stopped early on another part of the training networks, are averaged.
-    `bootstrap` resamplings of the networks give intervals at `confidence`.
+    `bootstrap` resamplings of the networks give intervals at `confidence`. With `leave_out` the folds are
+    whole architectures or sizes instead: does what was learnt hold for one never seen?
     """
 
     target: Literal["final", "best"] = "final"
+    leave_out: Literal["network", "architecture", "hidden_size"] = "network"
     epochs: list[Annotated[int, Field(ge=0)]] = []
     folds: Annotated[int, Field(ge=2)] = 5
     ensemble: Annotated[int, Field(ge=2)] = 3

@@ -254,6 +254,28 @@ def test_a_loss_is_predicted_as_well_as_an_accuracy(folder):
     assert dataset.targets[dataset.diverged] == dataset.targets.max()
 
 
+@pytest.mark.parametrize("column", ["architecture", "hidden_size"])
+def test_whole_groups_are_left_out(folder, column):
+    dataset = load_dataset(configure(folder, f'leave_out = "{column}"\n'))
+    folds = assign_folds(dataset)
+    groups = pd.Series(folds).groupby(dataset.networks[column].to_numpy())
+    assert groups.nunique().max() == 1
+    assert len(groups) == len(np.unique(folds))
+
+
+def test_leaving_out_the_only_group_is_refused(folder):
+    rewrite(folder, lambda frame: frame.assign(architecture="gru"))
+    configure(folder, 'leave_out = "architecture"\n')
+    refused(folder, PredictionError, "leaving architecture gru out leaves 0 finished networks")
+
+
+def test_an_architecture_never_seen_is_still_predicted(folder):
+    report = predict(configure(folder, 'epochs = [0]\nleave_out = "architecture"\n'), progress=False)
+    assert report.folds == 3
+    assert "3 folds by architecture" in str(report)
+    assert all(row["networks"] == 60 for row in report.rows)
+
+
 # ---- report
 
 

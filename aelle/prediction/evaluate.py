@@ -65,30 +65,38 @@ def cross_validate(
     """
     epochs = prediction_epochs(dataset)
     folds = assign_folds(dataset)
+    fold_numbers = np.unique(folds).tolist()
     setting = dataset.experiment.prediction
     # The autoencoders take longest and so go first, widest view first; the baselines fill the gaps.
     views = sorted(setting.views, key=len, reverse=True)
-    jobs = [
-        joblib.delayed(_aelle_job)(dataset, folds, fold, view)
-        for view in views
-        for fold in range(setting.folds)
-    ]
+    jobs = [joblib.delayed(_aelle_job)(dataset, folds, fold, view) for view in views for fold in fold_numbers]
     jobs += [
-        joblib.delayed(_baseline_job)(dataset, folds, fold, at)
-        for fold in range(setting.folds)
-        for at in epochs
+        joblib.delayed(_baseline_job)(dataset, folds, fold, at) for fold in fold_numbers for at in epochs
     ]
     workers = dataset.experiment.training.workers or joblib.cpu_count()
     done = _run(jobs, workers, progress)
-    scored = pd.concat([frame for frame, _ in done[: len(views) * setting.folds]], ignore_index=True)
+    scored = pd.concat([frame for frame, _ in done[: len(views) * len(fold_numbers)]], ignore_index=True)
     stacking = [
         joblib.delayed(_stacking_job)(dataset, folds, fold, at, scored[scored["fold"] == fold])
-        for fold in range(setting.folds)
+        for fold in fold_numbers
         for at in epochs
     ]
     done += _run(stacking, workers, progress)
     scores = pd.concat([_held_out(frame, folds) for frame, _ in done], ignore_index=True)
     return _in_metric_units(dataset, folds, scores, epochs), _sum_seconds((s for _, s in done), epochs)
+
+
+def _groups(dataset: SpectraDataset, column: str) -> np.ndarray:
+    """Make every architecture or size a fold of its own."""
+    values, groups = np.unique(dataset.networks[column].to_numpy(), return_inverse=True)
+    for group in range(len(values)):
+        finished = int((~dataset.diverged & (groups != group)).sum())
+        if finished < MINIMUM_NETWORKS:
+            raise PredictionError(
+                f"leaving {column} {values[group]} out leaves {finished} finished networks to learn from; "
+                f"at least {MINIMUM_NETWORKS} are needed"
+            )
+    return groups
 
 
 def _run(jobs: list[Any], workers: int, progress: bool) -> list[_Job]:
@@ -151,12 +159,15 @@ def prediction_epochs(dataset: SpectraDataset) -> list[int]:
 
 
 def assign_folds(dataset: SpectraDataset) -> np.ndarray:
-    """Give every network a fold; diverged networks are spread evenly.
+    """Give every network a fold; diverged networks are spread evenly, unless whole groups are left out.
 
     Raises:
-        PredictionError: where fewer networks finished than two a fold.
+        PredictionError: where fewer networks finished than two a fold, or there is no second group.
     """
-    folds = dataset.experiment.prediction.folds
+    setting = dataset.experiment.prediction
+    if setting.leave_out != "network":
+        return _groups(dataset, setting.leave_out)
+    folds = setting.folds
     finished = int((~dataset.diverged).sum())
     if finished < 2 * folds:
         raise PredictionError(
@@ -266,7 +277,8 @@ def evaluate(
         infinite_exponents=dataset.infinite_exponents,
         excluded=dataset.excluded,
         without_spectrum={epoch: len(dataset.networks) - int(at_epoch[epoch]) for epoch in epochs},
-        folds=setting.folds,
+        folds=int(predictions["fold"].nunique()),
+        leave_out=setting.leave_out,
         confidence=setting.confidence,
         epochs=epochs,
         rows=rows,

@@ -36,6 +36,7 @@ class Report:
     excluded: dict[str, int]
     without_spectrum: dict[int, int]
     folds: int
+    leave_out: str
     confidence: float
     epochs: list[int]
     rows: list[dict[str, Any]]
@@ -63,7 +64,7 @@ def counts_of(report: Report) -> str:
     missing = ", ".join(f"{n} at epoch {e}" for e, n in report.without_spectrum.items() if n) or "none"
     return (
         f"{report.target} validation {report.metric_name} of {report.networks} networks on {report.task}, "
-        f"{report.folds} folds by network; {report.diverged} diverged (counted as the worst), "
+        f"{report.folds} folds by {report.leave_out}; {report.diverged} diverged (counted as the worst), "
         f"left out: {left_out}; without a spectrum: {missing}; "
         f"{report.infinite_exponents} exponents of -inf floored"
     )

@@ -11,7 +11,7 @@ import jinja2
 
 from aelle.prediction.report import Report, best_method, counts_of
 
-_LABEL_WIDTH, _PLOT_WIDTH, _ROW_HEIGHT = 210, 760, 26
+_LABEL_WIDTH, _PLOT_WIDTH, _ROW_HEIGHT = 250, 760, 26
 
 
 @dataclass(frozen=True)
