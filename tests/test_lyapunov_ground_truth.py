@@ -6,6 +6,9 @@ import pytest
 import torch
 from scipy.special import psi
 
+from aelle.recurrent.antisymmetric import AntisymmetricRNN
+from aelle.recurrent.cell import Cell
+from aelle.recurrent.coupled_oscillator import CoRNN
 from aelle.recurrent.elman import TanhRNN
 from aelle.recurrent.lstm import LSTM
 from aelle.recurrent.network import Network
@@ -204,3 +207,53 @@ def test_products_of_gaussian_matrices():
     expected = 0.5 * (torch.as_tensor(psi((n - i + 1).numpy() / 2)) + math.log(2 * g**2 / n))
     assert ((spectrum.exponents - expected).abs() < 4 * spectrum.standard_error).all()
     assert spectrum.certificate < 1e-9
+
+
+def test_an_antisymmetric_network_near_rest():
+    # J = I + ε (W - W^T - γI) at h = 0: eigenvalues 1 - εγ ± iεω, so λ = ½ ln((1-εγ)² + ε²ω²).
+    torch.manual_seed(0)
+    cell = AntisymmetricRNN(2, 6, bias=False, dtype=F64)
+    cell.reset_parameters(2.0)
+    eps, gamma = cell.options["eps"], cell.options["gamma"]
+    omega = torch.linalg.eigvals((cell.weight_hh - cell.weight_hh.mT).detach()).imag
+    expected = 0.5 * torch.log((1 - eps * gamma) ** 2 + (eps * omega) ** 2).sort(descending=True).values
+    spectrum = lyapunov_spectrum(cell, torch.zeros(1, 30_000, 2, dtype=F64), warmup=10_000)
+    torch.testing.assert_close(spectrum.exponents, expected, rtol=0, atol=2e-4)
+    assert abs(float(spectrum.exponents.sum() - expected.sum())) < 1e-8
+
+
+def test_uncoupled_velocities_of_an_oscillator_network():
+    # With 𝒲 = 0, y' - Δt z' does not depend on z: det J = (1 - Δt ε)^H whatever the input.
+    torch.manual_seed(0)
+    cell = CoRNN(2, 6, dtype=F64)
+    with torch.no_grad():
+        cell.weight_hh[6:] = 0.0
+    spectrum = lyapunov_spectrum(cell, torch.randn(3, 90, 2, dtype=F64))
+    expected = math.log(abs(1 - cell.options["dt"] * cell.options["eps"]))
+    assert abs(float(spectrum.exponents.sum()) / 6 - expected) < 1e-9
+    assert spectrum.certificate < 1e-9
+    assert len(lyapunov_spectrum(cell, torch.randn(3, 90, 2, dtype=F64), state="hidden")) == 6
+
+
+class Henon(Cell):
+    """The Hénon map as a user's own cell, with nothing but a step and a Jacobian; the input shifts x."""
+
+    architecture = "henon_of_the_test"
+
+    def step(self, x, state):
+        first, second = state.unbind(-1)
+        return torch.stack([1 - 1.4 * first**2 + second + x[..., 0], 0.3 * first], dim=-1)
+
+    def jacobian(self, x, state):
+        first = state[..., 0]
+        one, zero = torch.ones_like(first), torch.zeros_like(first)
+        return torch.stack([torch.stack([-2.8 * first, one], -1), torch.stack([0.3 * one, zero], -1)], -2)
+
+
+def test_the_henon_map_as_a_users_own_cell():
+    cell = Henon(1, 2, dtype=F64)
+    start = torch.rand(60, 2, generator=torch.Generator().manual_seed(0), dtype=F64) * 0.1
+    spectrum = lyapunov_spectrum(cell, torch.zeros(60, 1100, 1, dtype=F64), initial_state=start)
+    assert abs(float(spectrum.exponents.sum()) - math.log(0.3)) < 1e-9
+    error = (spectrum.exponents - torch.tensor([0.41922, -1.62320], dtype=F64)).abs()
+    assert (error < 4 * spectrum.standard_error).all()
