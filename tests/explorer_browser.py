@@ -25,19 +25,18 @@ needs_browser = pytest.mark.skipif(
 
 @contextlib.contextmanager
 def launched():
-    """Start Chromium; yield the browser."""
+    """Start Chromium; yield one window, whose pages share what was already downloaded and compiled."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as runtime:
         browser = runtime.chromium.launch(executable_path=browser_path(), args=list(_FLAGS))
-        yield browser
+        yield browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
         browser.close()
 
 
 @contextlib.contextmanager
-def opened(browser, url, width=1440, height=900):
+def opened(window, url):
     """Open a page; on leaving, fail for any console error and any request that leaves this machine."""
-    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
-    page = context.new_page()
+    page = window.new_page()
     page.set_default_timeout(15_000)
     wrong = []
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
@@ -46,7 +45,7 @@ def opened(browser, url, width=1440, height=900):
     page.on("request", lambda request: None if request.url.startswith(own) else wrong.append(request.url))
     page.goto(url)
     yield page
-    context.close()
+    page.close()
     assert not wrong, wrong
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from aelle.records import read_records, write_frame, write_json
+from aelle.records import SCHEMA, read_records, write_frame, write_json, write_table
 from tests.synthetic import write_synthetic_experiment
 
 
@@ -17,8 +18,10 @@ def write_explorer_folder(root, networks=60, latent_size=4, seed=0, latents=True
     return folder
 
 
-def write_latents(folder, latent_size=4, seed=0):
+def write_latents(folder, latent_size=4, seed=0, networks=None):
     records = read_records(folder, ["init_gain", "spectrum", "val_metric"])
+    if networks is not None:
+        records = records[records["network_id"].isin(records["network_id"].unique()[:networks])]
     taken = records[records["spectrum"].notna()].reset_index(drop=True)
     random = np.random.default_rng(seed)
     angle = taken["init_gain"].to_numpy() / 3 + 0.15 * taken["epoch"].to_numpy()
@@ -68,3 +71,26 @@ def write_predictions(folder, seed=0):
         "task": "digits", "metric_name": "accuracy", "target": "final", "networks": len(final),
         "excluded": 1, "epochs": [0, 1, 3], "rows": table,
     })  # fmt: skip
+
+
+def write_many_points(root, networks):
+    """Write one epoch of very many networks, with short spectra, as fast as Parquet allows."""
+    random = np.random.default_rng(0)
+    folder = write_synthetic_experiment(root, networks=1)
+    template = read_records(folder).iloc[:1]
+    frame = template.loc[template.index.repeat(networks)].reset_index(drop=True)
+    frame["network_id"] = [f"{k:012x}" for k in range(networks)]
+    frame["init_gain"] = random.uniform(0.3, 12, networks)
+    frame["val_metric"] = random.random(networks)
+    frame["spectrum"] = list(-np.sort(random.random((networks, 16)), axis=1).astype(np.float32))
+    for file in folder.records.rglob("*.parquet"):
+        file.unlink()
+    write_table(
+        folder.finished_file("many"), pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False)
+    )
+    latents = random.normal(size=(networks, 8)).astype(np.float32)
+    columns = {f"latent_{k}": latents[:, k] for k in range(8)}
+    write_frame(
+        folder.latents, pd.DataFrame({"network_id": frame["network_id"], "epoch": frame["epoch"], **columns})
+    )
+    return folder

@@ -14,7 +14,7 @@ from tests.explorer_browser import (
     points_on_screen,
     served,
 )
-from tests.explorer_folder import write_explorer_folder
+from tests.explorer_folder import write_explorer_folder, write_latents, write_many_points
 
 pytestmark = [pytest.mark.browser, needs_browser]
 
@@ -52,7 +52,7 @@ def traces(page, graph="#map"):
 def wait_for_trace(page, name, graph="#map"):
     page.wait_for_function(
         "([id, name]) => (document.querySelector(id + ' .js-plotly-plot') ?? document.querySelector(id))"
-        ".calcdata?.some(t => t[0].trace.name === name)",
+        "?.calcdata?.some(t => t[0].trace.name === name)",
         arg=[graph, name],
     )
 
@@ -160,3 +160,162 @@ def test_page_without_latents_says_what_to_run(browser, tmp_path):
     folder = write_explorer_folder(tmp_path, networks=6, latents=False, predictions=False)
     with served(folder) as address, opened(browser, address) as page:
         page.wait_for_selector("text=aelle train")
+
+
+def lasso(page, left, top, right, bottom):
+    """Draw around a part of the map, given in shares of its width and height."""
+    x, y, width, height = page.eval_on_selector(
+        "#map .nsewdrag", "e => (r => [r.x, r.y, r.width, r.height])(e.getBoundingClientRect())"
+    )
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    places = [(x + a * width, y + b * height) for a, b in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+
+
+def marked(page, name):
+    """How many points the mark of that name rings."""
+    return page.evaluate(
+        "name => document.querySelector('#map .js-plotly-plot').calcdata.map(t => t)"
+        ".filter(t => t[0].trace.name === name).map(t => t.filter(p => p.x !== undefined && !isNaN(p.x)).length)[0] ?? 0",
+        name,
+    )
+
+
+def wait_for_selection(page, pattern):
+    page.wait_for_function(
+        "p => new RegExp(p).test(document.querySelector('#selection-count').textContent)", arg=pattern
+    )
+
+
+def test_lasso_a_and_b_are_linked_to_all_views(browser, address):
+    with opened(browser, address) as page:
+        wait_for_map(page)
+        lasso(page, 0.02, 0.02, 0.45, 0.98)
+        wait_for_selection(page, r"^A: \d+$")
+        wait_for_trace_like(page, "A (", "#bands")  # the view of groups opens by itself
+        page.click("#lasso-into >> text='B'")
+        lasso(page, 0.5, 0.02, 0.98, 0.98)
+        wait_for_selection(page, r"A: \d+ · B: \d+")
+        wait_for_trace_like(page, "B (", "#bands")
+        page.click("#tab >> text='What is special'")
+        page.wait_for_selector("#special-words >> text=A differs from B most in")
+        page.click("#tab >> text='Table'")
+        page.wait_for_selector("#table-title >> text=selected")
+        page.click("#table th >> text=initial gain")
+        page.wait_for_selector("#table th >> text=initial gain ↓")
+        gains = page.eval_on_selector_all(
+            "#table tbody tr td:nth-child(5)", "c => c.map(x => +x.textContent)"
+        )
+        assert gains == sorted(gains, reverse=True)
+        page.click("#tab >> text='Prediction'")
+        wait_for_trace(page, "A", "#predicted")
+        with page.expect_download() as download:
+            page.click("#csv")
+        table = pd.read_csv(download.value.path())
+        assert set(table["group"]) == {"A", "B"}
+        page.click("#clear")
+        wait_for_selection(page, "Draw around")
+
+
+def wait_for_trace_like(page, start, graph):
+    page.wait_for_function(
+        "([id, start]) => document.querySelector(id + ' .js-plotly-plot')?.calcdata"
+        "?.some(t => t[0].trace.name?.startsWith(start))",
+        arg=[graph, start],
+    )
+
+
+def test_a_link_restores_the_view(browser, address):
+    link = f"{address}/?colour=architecture&epoch=3&tab=table&a=i:000000000001,000000000002&focus=000000000004&theme=dark"
+    with opened(browser, link + '&filters={"init_gain":[0,8]}') as page:
+        wait_for_map(page)
+        wait_for_trace(page, "lstm")
+        wait_for_selection(page, "^A: 2$")
+        assert page.get_attribute("html", "data-theme") == "dark"
+        assert page.get_attribute("#epoch [role=slider]", "aria-valuenow") == "2"
+        page.wait_for_selector("#table-title >> text=2 selected")
+        page.click("#theme-button")
+        page.wait_for_function("location.search.includes('theme=light')")
+        assert "a=i%3A000000000001" in page.url
+        assert "filters" in page.url
+        assert sum(count for _, count in traces(page)) < 59  # the filter is on
+
+
+def test_saving_the_view_as_a_file(browser, address, tmp_path):
+    with opened(browser, f"{address}/?colour=architecture&focus=000000000004&a=i:000000000001") as page:
+        wait_for_map(page)
+        page.wait_for_function("location.search.includes('focus')")
+        with page.expect_download() as download:
+            page.click("#save")
+        download.value.save_as(tmp_path / "saved.html")
+    with opened(browser, file_url(tmp_path / "saved.html")) as page:
+        page.wait_for_selector("#spectra-title >> text=000000000004")
+        assert {"gru", "lstm", "rnn"} <= {name for name, _ in traces(page)}
+
+
+def test_filters_leave_points_out(browser, address):
+    with opened(browser, address) as page:
+        wait_for_map(page)
+        page.click(".filters summary")
+        page.click("#filter-columns")
+        page.click("[role=option] >> text='architecture'")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#filter-count >> text=60 of 60 networks shown")
+
+
+def test_the_page_follows_a_running_collection(browser, tmp_path):
+    folder = write_explorer_folder(tmp_path, networks=40, latents=False, predictions=False)
+    with served(folder) as address, opened(browser, address) as page:
+        page.wait_for_selector("text=aelle train")
+        write_latents(folder, networks=20)
+        wait_for_map(page)
+        assert traces(page)[0][1] == 20
+        write_latents(folder)
+        page.wait_for_function(
+            "document.querySelector('#map .js-plotly-plot').calcdata.some(t => t.length === 40)"
+        )
+
+
+def test_umap_and_three_dimensions(browser, tmp_path):
+    folder = write_explorer_folder(tmp_path, networks=3)
+    with served(folder) as address, opened(browser, address) as page:
+        wait_for_map(page)
+        page.click("#dimensions >> text='3-D'")
+        page.wait_for_selector("#map .gl-container canvas")
+        page.click("#dimensions >> text='2-D'")
+        wait_for_map(page)
+        page.click("#method >> text='UMAP'")
+        page.wait_for_selector("#map >> text=UMAP needs at least 10 points")
+
+
+def test_a_walk_follows_the_head(browser, tmp_path):
+    from aelle.embedding.fit import train
+
+    folder = write_explorer_folder(tmp_path, networks=40)
+    train(folder, progress=False)
+    with served(folder) as address, opened(browser, f"{address}/?tab=walk&focus=000000000003") as page:
+        wait_for_trace(page, "decoded here", "#decoded")
+        page.wait_for_selector("#walk-predicted >> text=predicted final accuracy")
+        before = page.text_content("#walk-predicted")
+        page.click("#walk-up")
+        page.wait_for_function("t => document.querySelector('#walk-predicted').textContent !== t", arg=before)
+        assert float(page.text_content("#walk-predicted").split()[-1]) > float(before.split()[-1])
+        page.wait_for_selector("#walk-nearest button")
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_points(browser, tmp_path):
+    folder = write_many_points(tmp_path, networks=100_000)
+    with served(folder) as address, opened(browser, address) as page:
+        page.wait_for_function(
+            "document.querySelector('#map .js-plotly-plot')?.calcdata?.some(t => t.length === 100000"
+            " || t[0].trace._length === 100000)",
+            timeout=60_000,
+        )
+        lasso(page, 0.02, 0.02, 0.5, 0.98)
+        wait_for_selection(page, r"^A: \d{4,}$")
+        wait_for_trace_like(page, "A (", "#bands")

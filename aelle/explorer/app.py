@@ -59,11 +59,10 @@ def create_app(folder: ExperimentFolder, *, local_only: bool = True) -> Dash:
     from aelle.explorer import callbacks, layout
 
     source = Source(folder)
-    # The page is filled in by a callback, so its parts are not there yet when callbacks are checked; and Dash
-    # never finishes loading menus and sliders that appear later, unless all are loaded at the start.
+    # The page is filled in by a callback, so its parts are not there yet when callbacks are checked.
     app = Dash(
         "aelle.explorer", title=f"aelle: {folder.root.name}", update_title="", serve_locally=True,
-        suppress_callback_exceptions=True, eager_loading=True,
+        suppress_callback_exceptions=True,
     )  # fmt: skip
     app.layout = lambda: layout.shell(source)
     callbacks.register(app, source)

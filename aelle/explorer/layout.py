@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from dash import dcc, html
@@ -30,6 +31,17 @@ def shell(source: Source) -> html.Main:
     return html.Main(
         [
             html.Div(id="page", className="page"),
+            # Dash loads the scripts of these when it first meets them, and never finishes where that is in a
+            # part that was filled in later; so each stands here once, unseen.
+            html.Div(
+                [
+                    dcc.Dropdown(),
+                    dcc.Slider(0, 1, marks=None),
+                    dcc.RangeSlider(0, 1, marks=None),
+                    dcc.Graph(),
+                ],
+                hidden=True,
+            ),
             dcc.Location(id="address", refresh=False),
             dcc.Store(id="state", data=state_of(source)),
             dcc.Store(id="pulse"),
@@ -88,7 +100,7 @@ def _head(data: ExplorerData, version: int) -> list[Any]:
             ],
             className="head",
         ),
-        html.P(headline, className="headline", id="headline", hidden=not headline),
+        html.Details(headline_parts(headline), className="headline", id="headline", hidden=not headline),
         html.P(notes, className="notes", id="notes", hidden=not notes),
         dcc.Store(id="theme"),
         dcc.Store(id="version", data=version),
@@ -98,6 +110,12 @@ def _head(data: ExplorerData, version: int) -> list[Any]:
 def facts_and_notes(data: ExplorerData) -> tuple[str, str, str]:
     """The line of facts, the report's headline, and what could not be read."""
     return experiment_facts(data), str(data.report.get("headline", "")), "; ".join(data.unreadable)
+
+
+def headline_parts(headline: str) -> list[Any]:
+    """The report's first sentence, with the others (on later epochs) folded away below it."""
+    first, *rest = re.split(r"(?<=\.) (?=At epoch)", headline)
+    return [html.Summary(first), *(html.P(sentence) for sentence in rest)]
 
 
 def epoch_marks(epochs: list[int]) -> dict[int, str]:
@@ -239,7 +257,7 @@ def _walk_controls() -> html.Div:
             included=False,
         )
         return _control(
-            f"Along PC {axis + 1} (in standard deviations)",
+            f"Along PC {axis + 1} (std)",
             html.Div(widget, className="track epochs"),
             f"walk-{axis}",
         )

@@ -118,7 +118,7 @@ def _live(app: Dash, source: Source) -> None:
         facts, headline, notes = layout.facts_and_notes(data)
         epochs, options = data.point_epochs, layout.column_options(data)["colour"]
         slider = (max(len(epochs) - 1, 1), layout.epoch_marks(epochs), len(epochs) < 2)
-        return facts, headline, not headline, notes, not notes, *slider, options
+        return facts, layout.headline_parts(headline), not headline, notes, not notes, *slider, options
 
 
 _CONTROLS = ("colour", "shape", "size", "method", "dimensions", "epoch", "paths", "tab")

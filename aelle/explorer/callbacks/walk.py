@@ -30,7 +30,7 @@ def _step(app: Dash, source: Source) -> None:
         Output("walk-latent", "data"), Output("walk-base", "data"), *(Output(name, "value") for name in _AXES),
         *(Input(name, "value") for name in _AXES), Input("walk-up", "n_clicks"), Input("walk-down", "n_clicks"),
         Input("walk-reset", "n_clicks"), Input("focus", "data"), Input("epoch", "value"), Input("tab", "value"),
-        State("walk-latent", "data"), State("walk-base", "data"), prevent_initial_call=True,
+        State("walk-latent", "data"), State("walk-base", "data"),
     )  # fmt: skip
     def step(*values: Any) -> Any:
         steps, (focus, place, tab, latent, base) = values[:3], values[6:]

@@ -175,7 +175,10 @@
   }
 
   $("name").textContent = data.name; $("facts").textContent = data.facts;
-  $("headline").textContent = data.headline; $("headline").hidden = !data.headline;
+  const sentences = data.headline.split(/(?<=\.) (?=At epoch)/);  // of the first epoch, then of later ones
+  $("headline").hidden = !data.headline;
+  $("headline").firstElementChild.textContent = sentences[0];
+  for (const sentence of sentences.slice(1)) $("headline").appendChild(document.createElement("p")).textContent = sentence;
   $("notes").textContent = data.notes; $("notes").hidden = !data.notes;
   columns.forEach((column, k) => $("colour").add(new Option(column.label, k)));
   $("ids").append(...data.ids.map((id) => new Option(id)));
