@@ -29,7 +29,7 @@ folds = 3
 ensemble = 2
 bootstrap = 200
 """
-AUTOENCODER = "[autoencoder]\nepochs = 50\n"
+AUTOENCODER = "[autoencoder]\nepochs = 30\n"
 
 
 def configure(folder, extra="", base=SETTINGS):
@@ -273,6 +273,8 @@ def test_an_architecture_never_seen_is_still_predicted(folder):
     report = predict(configure(folder, 'epochs = [0]\nleave_out = "architecture"\n'), progress=False)
     assert report.folds == 3
     assert "3 folds by architecture" in str(report)
+    assert "within folds" in str(report)
+    assert "within folds" in folder.report.with_suffix(".html").read_text()
     assert all(row["networks"] == 60 for row in report.rows)
 
 

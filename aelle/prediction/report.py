@@ -17,7 +17,8 @@ class Report:
         networks: networks with an outcome and a spectrum; of these `diverged` count as the worst.
         excluded: reason → number of networks left out.
         without_spectrum: epoch → networks that have no spectrum there (they diverged before).
-        rows: one dictionary a method and epoch: spearman, spearman_low, spearman_high, kendall, weighted_tau,
+        rows: one dictionary a method and epoch: spearman, spearman_low, spearman_high, spearman_within_folds
+            (mean of the folds' own), kendall, weighted_tau,
             r2, mae, top_recall, f1_median; `seconds` is the wall-clock a network that the inputs cost
             (training up to the epoch, spectra), `fit_seconds` what fitting all folds cost.
         comparisons: one dictionary an epoch: the best AeLLE row, the best baseline row, and the paired
@@ -106,16 +107,19 @@ def _table(report: Report, epoch: int) -> str:
     rows = report.rows_at(epoch)
     best = best_method(rows)
     width = max(len(row["method"]) for row in rows)
+    groups = report.leave_out != "network"  # whole groups shift against each other, so within them counts too
     lines = [
         "",
         f"epoch {epoch}, {rows[0]['networks']} networks",
-        f"  {'method':<{width}}  Spearman  {report.confidence:.0%} interval      R²      MAE  seconds",
+        f"  {'method':<{width}}  Spearman  {report.confidence:.0%} interval      R²      MAE  seconds"
+        + ("  within folds" if groups else ""),
     ]
     for row in rows:
         interval = f"[{_number(row['spearman_low'])}, {_number(row['spearman_high'])}]"
         lines.append(
             f"{'*' if row['method'] == best else ' '} {row['method']:<{width}}  {_number(row['spearman']):>8}  "
             f"{interval:<16}  {_number(row['r2'], 2):>6}  {row['mae']:>7.3g}  {row['seconds']:>7.2f}"
+            + (f"  {_number(row['spearman_within_folds']):>12}" if groups else "")
         )
     return "\n".join(lines)
 
