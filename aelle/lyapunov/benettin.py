@@ -169,7 +169,8 @@ class FrameRun:
         )
 
     def _push_through(self, chunk: Linearisation, determinants: Tensor | None) -> None:
-        position, audit = 0, determinants is None and self.k == self.n and not self._logs
+        # Determinants without a closed form cost as much as the run: one interval is audited, the first measured.
+        position, audit = 0, determinants is None and self.k == self.n and self._audited_steps == 0
         while position < chunk.steps:
             interval = min(self._interval.steps, chunk.steps - position)
             done = self._one_interval(chunk, determinants, position, interval, audit)
