@@ -89,7 +89,7 @@ def describe(points: pd.DataFrame, name: str, metric: str = "metric") -> Column:
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return Column(name, label, (MISSING,), constant=True)
-    logarithmic = bool(numbers.min() > 0 and numbers.max() / numbers.min() > 100)
+    logarithmic = _spans_decades(numbers)
     low, high = _bar_ends(np.log10(numbers) if logarithmic else numbers)
     return Column(name, label, (), low, high, logarithmic, len(distinct) < 2)
 
@@ -128,6 +128,12 @@ def _is_kind(values: pd.Series, distinct: int) -> bool:
         return True
     whole = pd.api.types.is_integer_dtype(values) and values.name not in ("epoch", "seed", "trusted_count")
     return whole and distinct <= MAX_KINDS
+
+
+def _spans_decades(numbers: NDArray[np.float64]) -> bool:
+    """Whether values need a logarithmic scale: positive, over two decades, and crowded at the low end."""
+    low, high = float(numbers.min()), float(numbers.max())
+    return low > 0 and high / low > 100 and float(np.median(numbers)) - low < 0.15 * (high - low)
 
 
 def _levels(values: pd.Series) -> tuple[str, ...]:

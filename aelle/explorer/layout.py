@@ -154,7 +154,7 @@ def _controls(data: ExplorerData, view: View) -> html.Section:
     )  # fmt: skip
     play = html.Div(
         [
-            html.Button("Play", id="play", className="main", n_clicks=0),
+            html.Button("Play", id="play", className="main", n_clicks=0, disabled=len(epochs) < 2),
             html.Div(slider, className="track epochs"),
         ],
         className="slider",

@@ -56,16 +56,22 @@ class Ragged:
         return result
 
     def resampled(self, rows: NDArray[np.int64], length: int) -> NDArray[np.float64]:
-        """Rows interpolated over the normalised index 0..1, as a matrix; -inf and missing become NaN."""
+        """Rows interpolated over the normalised index 0..1, as a matrix; -inf and missing become NaN.
+
+        Nothing is drawn past the last finite exponent: what lies there is -inf, not a repetition.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
         matrix = np.full((len(rows), length), np.nan)
-        at = np.linspace(0, 1, length)
-        for target, row in enumerate(rows):
-            values = self[row]
-            finite = np.isfinite(values)
-            if finite.any():
-                place = np.linspace(0, 1, len(values)) if len(values) > 1 else np.zeros(1)
-                # Nothing is drawn past the last finite exponent: what lies there is -inf, not a repetition.
-                matrix[target] = np.interp(at, place[finite], values[finite], right=np.nan)
-                if len(values) == 1:
-                    matrix[target] = values[0]
+        lengths = self.lengths[rows]
+        for n in np.unique(lengths[lengths > 0]):  # sizes are few, networks are many
+            same = np.flatnonzero(lengths == n)
+            values = self.values[self.offsets[rows[same], None] + np.arange(n)].astype(np.float64)
+            place = np.linspace(0, 1, length) * (n - 1)
+            low = np.minimum(place.astype(np.int64), max(n - 2, 0))
+            high = np.minimum(low + 1, n - 1)
+            with np.errstate(invalid="ignore"):
+                mixed = values[:, low] + (place - low) * (values[:, high] - values[:, low])
+            # Exactly on an exponent, its neighbour (perhaps -inf) has no say.
+            mixed = np.where(place == low, values[:, low], np.where(place == high, values[:, high], mixed))
+            matrix[same] = np.where(np.isfinite(mixed), mixed, np.nan)
         return matrix

@@ -109,15 +109,16 @@ def _live(app: Dash, source: Source) -> None:
     @app.callback(
         Output("facts", "children"), Output("headline", "children"), Output("headline", "hidden"),
         Output("notes", "children"), Output("notes", "hidden"), Output("epoch", "max"), Output("epoch", "marks"),
-        Output("epoch", "disabled"), Output("colour", "options"), Input("version", "data"), prevent_initial_call=True,
+        Output("epoch", "disabled"), Output("play", "disabled"), Output("colour", "options"),
+        Input("version", "data"), prevent_initial_call=True,
     )  # fmt: skip
     def update(_: int) -> Any:
         data = source.data
         if data is None or data.points.empty:
-            return (no_update,) * 9
+            return (no_update,) * 10
         facts, headline, notes = layout.facts_and_notes(data)
         epochs, options = data.point_epochs, layout.column_options(data)["colour"]
-        slider = (max(len(epochs) - 1, 1), layout.epoch_marks(epochs), len(epochs) < 2)
+        slider = (max(len(epochs) - 1, 1), layout.epoch_marks(epochs), len(epochs) < 2, len(epochs) < 2)
         return facts, layout.headline_parts(headline), not headline, notes, not notes, *slider, options
 
 

@@ -1,0 +1,67 @@
+"""Latents and coordinates for other tools: one Parquet table, or the two TSV files of TensorBoard's projector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from aelle.explorer.columns import colour_columns
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.errors import ExplorerError
+from aelle.explorer.projection import Projection
+from aelle.records import write_bytes, write_frame
+
+
+def points_table(data: ExplorerData, projection: Projection) -> pd.DataFrame:
+    """Every latent with its coordinates x and y, a text that names it, and all scalar columns.
+
+    Raises:
+        ExplorerError: where there are no latents.
+    """
+    if data.points.empty:
+        raise ExplorerError(f"{data.folder.root}: has no latents yet; run `aelle train {data.folder.root}`")
+    names = [column.name for column in colour_columns(data.points, data.metric_name)]
+    table = data.points[["network_id", *(name for name in names if name != "network_id")]].copy()
+    table.insert(1, "x", projection.coordinates[:, 0])
+    table.insert(2, "y", projection.coordinates[:, 1])
+    words = table["architecture"].astype(str) + " of " + table["hidden_size"].astype(str)
+    table.insert(3, "text", table["network_id"] + ", " + words + ", epoch " + table["epoch"].astype(str))
+    return table
+
+
+def write_points(data: ExplorerData, projection: Projection, path: Path) -> None:
+    """Write `points_table` as Parquet, which embedding-atlas opens with `--x x --y y --text text`.
+
+    Raises:
+        ExplorerError: where there are no latents.
+        RecordsError: where the file cannot be written.
+    """
+    write_frame(Path(path), points_table(data, projection))
+
+
+def write_projector(data: ExplorerData, folder: Path) -> tuple[Path, Path]:
+    """Write vectors.tsv and metadata.tsv, which TensorBoard's embedding projector loads; return their paths.
+
+    Raises:
+        ExplorerError: where there are no latents.
+        RecordsError: where the files cannot be written.
+    """
+    if data.points.empty:
+        raise ExplorerError(f"{data.folder.root}: has no latents yet; run `aelle train {data.folder.root}`")
+    names = [
+        c.name for c in colour_columns(data.points, data.metric_name) if not c.name.startswith("latent_")
+    ]
+    metadata = data.points[["network_id", *names]].astype(object)
+    metadata = metadata.where(metadata.notna(), "").map(str)
+    # The format has no quotes: a tab or line break inside a value would start another field or row.
+    metadata = metadata.replace(r"[\t\r\n]+", " ", regex=True)
+    metadata.columns = metadata.columns.str.replace(r"[\t\r\n]+", " ", regex=True)
+    vectors = data.points[data.latent_columns].to_csv(
+        sep="\t", header=False, index=False, lineterminator="\n"
+    )
+    lines = ["\t".join(metadata.columns), *("\t".join(row) for row in metadata.itertuples(index=False))]
+    paths = Path(folder) / "vectors.tsv", Path(folder) / "metadata.tsv"
+    write_bytes(paths[0], vectors.encode())
+    write_bytes(paths[1], ("\n".join(lines) + "\n").encode())
+    return paths
