@@ -91,7 +91,7 @@ class ReferenceModel(nn.Module):
         self.rnn_layer = rnn_layer
 
     def forward(self, x: torch.Tensor, state: Any) -> Any:
-        return self.rnn_layer(x, state if len(state) == 2 else state[0])
+        return self.rnn_layer(x, state)
 
 
 def reference_call(reference: Any, case: Case, inputs: torch.Tensor) -> Callable[[], Any]:
