@@ -262,9 +262,18 @@ def test_filters_leave_points_out(browser, address):
         wait_for_map(page)
         page.click(".filters summary")
         page.click("#filter-columns")
-        page.click("[role=option] >> text='architecture'")
+        page.click("[role=option] >> text='initial gain p·√H'")
         page.keyboard.press("Escape")
         page.wait_for_selector("#filter-count >> text=60 of 60 networks shown")
+        page.focus(".filter-widgets [role=slider]")
+        page.keyboard.press("PageUp")
+        page.keyboard.press("PageUp")
+        page.wait_for_function(
+            "/^[1-5][0-9] of 60 networks/.test(document.querySelector('#filter-count').textContent)"
+        )
+        page.wait_for_function(
+            "!document.querySelector('#map .js-plotly-plot').calcdata.some(t => t.length === 60)"
+        )
 
 
 def test_the_page_follows_a_running_collection(browser, tmp_path):

@@ -163,3 +163,16 @@ def test_real_umap_is_repeatable():
 
 def test_view_is_plain_json(data):
     json.dumps(View(a=["x"]).__dict__)
+
+
+def test_filter_sliders_are_open_at_their_ends(data):
+    from aelle.explorer.callbacks.selection import _wanted, filter_widget, slider_ends
+    from aelle.explorer.columns import describe
+
+    low, high = slider_ends(data, describe(data.points, "init_gain"))
+    assert _wanted(data, "init_gain", [low, high - 1e-3]) == [None, None]
+    assert _wanted(data, "init_gain", [low + 1, high]) == [low + 1, None]
+    assert _wanted(data, "architecture", ["lstm"]) == ["lstm"]
+    slider = filter_widget(data, "init_gain", [None, 5]).children[1].children
+    assert slider.value == [low, 5]
+    assert filter_widget(data, "architecture", None).children[1].value == ["gru", "lstm", "rnn"]

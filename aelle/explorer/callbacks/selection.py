@@ -8,7 +8,7 @@ import numpy as np
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from aelle.explorer.callbacks.shared import epoch_at, groups_of, message, shown_networks
-from aelle.explorer.columns import describe
+from aelle.explorer.columns import Column, describe
 from aelle.explorer.contrast import contrasts, in_words
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures import curve_bands, curve_bands_info, spectrum_bands, spectrum_bands_info
@@ -17,6 +17,7 @@ from aelle.explorer.filters import column_range
 from aelle.explorer.source import Source
 from aelle.explorer.theme import theme_named
 
+_STEPS = 200  # places of a filter's slider
 _LASSO = """(selected, into, selection) => {
     if (!selected || !selected.points) return dash_clientside.no_update;
     const chosen = new Set(selected.points.map(p => p.customdata).filter(n => n !== undefined));
@@ -87,7 +88,7 @@ def _filters(app: Dash, source: Source) -> None:
     @app.callback(
         Output("filters", "data"), Output("filter-count", "children"),
         Input({"type": "filter", "column": ALL}, "value"), State("filter-columns", "value"),
-        State("epoch", "value"),
+        State("epoch", "value"), prevent_initial_call=True,
     )  # fmt: skip
     def gather(values: list[Any], names: list[str] | None, place: int) -> Any:
         data = source.data
@@ -109,27 +110,42 @@ def filter_widget(data: ExplorerData, name: str, chosen: Any) -> html.Div:
         levels = list(column.levels)
         widget: Any = dcc.Dropdown(levels, chosen or levels, multi=True, id=target)
     else:
-        low, high = column_range(data.points, name)
-        if column.logarithmic:
-            low, high = float(np.log10(max(low, 1e-300))), float(np.log10(high))
-            chosen = None if chosen is None else [float(np.log10(end)) for end in chosen]
+        low, high = slider_ends(data, column)
+        chosen = [
+            end if asked is None else _on_slider(asked, column)
+            for asked, end in zip(chosen or [None, None], (low, high), strict=True)
+        ]
         ends = np.linspace(low, high, 5)
         marks = {float(e): f"{10**e if column.logarithmic else e:.3g}" for e in ends}
         widget = html.Div(
-            dcc.RangeSlider(
-                low, high, value=chosen or [low, high], marks=marks, id=target, step=(high - low) / 200
-            ),
+            dcc.RangeSlider(low, high, value=chosen, marks=marks, id=target, step=(high - low) / _STEPS),
             className="track",
         )
     return html.Div([html.Span(column.label, className="label"), widget], className="control filter")
 
 
 def _wanted(data: ExplorerData, name: str, value: Any) -> list[Any]:
-    """A filter as it is kept: levels, or a range in the quantity's own unit."""
+    """A filter as it is kept: levels, or a range in the quantity's own unit; open (None) at an end of the slider."""
     column = describe(data.points, name, data.metric_name)
     if column.is_kind or not value:
         return list(value or [])
-    return [10**end for end in value] if column.logarithmic else list(value)
+    low, high = slider_ends(data, column)
+    near = (high - low) / _STEPS  # a slider cannot always stand exactly on its end
+    inside = [value[0] > low + near / 2, value[1] < high - near]
+    return [
+        (10**end if column.logarithmic else end) if keep else None
+        for end, keep in zip(value, inside, strict=True)
+    ]
+
+
+def slider_ends(data: ExplorerData, column: Column) -> tuple[float, float]:
+    """The ends of a quantity's slider; of its logarithm where it spans decades."""
+    low, high = column_range(data.points, column.name)
+    return (_on_slider(low, column), _on_slider(high, column)) if column.logarithmic else (low, high)
+
+
+def _on_slider(value: float, column: Column) -> float:
+    return float(np.log10(max(value, 1e-300))) if column.logarithmic else value
 
 
 _GROUPS = (
