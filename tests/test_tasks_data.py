@@ -170,6 +170,7 @@ def test_idx_files():
         (idx((2,), bytes(2), b"\x00\x00\x0d"), "x: not an IDX file of unsigned bytes"),
         (gzip.compress(b"\x00\x00\x08\x03\x00"), "x: truncated inside its header"),
     ],
+    ids=["no gzip", "cut short", "too little data", "other type", "no header"],  # a gzip file holds the time
 )
 def test_damaged_idx_files_are_one_line(content, message):
     with pytest.raises(TaskError, match=message):
