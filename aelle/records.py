@@ -56,7 +56,7 @@ SCHEMA = pa.schema(
         ("spectrum_inputs", pa.string()),  # validation or noise
         ("trusted_count", pa.int32()),
         ("certificate", pa.float64()),
-        ("weight_statistics", pa.map_(pa.string(), pa.float32())),
+        ("weight_statistics", pa.map_(pa.string(), pa.float32())),  # where the spectrum was taken
         ("layer_sizes", pa.list_(pa.int32())),  # state size of each layer
         ("train_seconds", pa.float64()),
         ("spectrum_seconds", pa.float64()),

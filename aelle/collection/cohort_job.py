@@ -104,9 +104,10 @@ def _row(job: Job, cohort: Cohort, epoch: Epoch, trainee: Trainee) -> dict[str, 
         "epoch": epoch.number,
         "metric_name": job.task.metric_name,
         "higher_is_better": job.task.higher_is_better,
-        "weight_statistics": weight_statistics(trainee.network),
         "layer_sizes": trainee.network.layer_sizes,
     }
+    if job.experiment.spectrum.at(epoch.number):  # the baseline that spectra are compared with
+        row["weight_statistics"] = weight_statistics(trainee.network)
     return row | {"status": trainee.status}
 
 
