@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aelle.spectra import LyapunovSpectrum as LyapunovSpectrum
     from aelle.spectra import conditional_vs_generative as conditional_vs_generative
     from aelle.spectra import covariant_lyapunov_vectors as covariant_lyapunov_vectors
+    from aelle.spectra import leading_exponents as leading_exponents
+    from aelle.spectra import lyapunov_spectra as lyapunov_spectra
     from aelle.spectra import lyapunov_spectrum as lyapunov_spectrum
     from aelle.spectra import mean_field as mean_field
 
@@ -27,6 +29,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "lyapunov_spectrum": "aelle.spectra",
+    "lyapunov_spectra": "aelle.spectra",
+    "leading_exponents": "aelle.spectra",
     "LyapunovSpectrum": "aelle.spectra",
     "DrivenMap": "aelle.spectra",
     "covariant_lyapunov_vectors": "aelle.spectra",
