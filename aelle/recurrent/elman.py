@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from aelle.recurrent.backpropagation import TanhScan
-from aelle.recurrent.cell import Cell, TangentTerms, log_abs_det_of, log_tanh_slope, tanh_slope
+from aelle.recurrent.cell import TangentTerms, log_abs_det_of, log_tanh_slope, tanh_slope
+from aelle.recurrent.kernel_cell import KernelCell
 
 
-class TanhRNN(Cell):
+class TanhRNN(KernelCell):
     """Elman cell with φ = tanh. Jacobian diag(φ'(a)) W_hh, a = W_ih x + W_hh h + b."""
 
     architecture = "rnn"
+    _kernel: Any = staticmethod(torch.rnn_tanh)
 
     def _preactivation(self, x: Tensor, state: Tensor) -> Tensor:
         return self._from_input(x) + self._from_hidden(state)
@@ -38,29 +40,6 @@ class TanhRNN(Cell):
         """ln|det W_hh| + Σ ln sech² a."""
         return log_abs_det_of(self.weight_hh) + log_tanh_slope(self._preactivation(x, state)).sum(-1)
 
-    def trajectory(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """All states, from torch's fused kernel where there is one network."""
-        if self.population:
-            return super().trajectory(inputs, state)
-        return torch.cat([state.unsqueeze(-2), self.scan(inputs, state)[0]], dim=-2)
-
-    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs and last state, from torch's fused kernel where there is one network."""
-        if self.population:
-            return super().scan(inputs, state)
-        outputs, last = self._kernel(
-            inputs,
-            state.unsqueeze(0).contiguous(),
-            self._flat_weights(),
-            self.bias,
-            1,
-            0.0,
-            False,
-            False,
-            True,
-        )
-        return outputs, last.squeeze(0)
-
     def scan_with_gradients(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Scan with backpropagation written out, on a CPU."""
         if type(self) is not TanhRNN or self.population or inputs.device.type != "cpu":
@@ -71,13 +50,12 @@ class TanhRNN(Cell):
         hidden = TanhScan.apply(projected, state, self.weight_hh)
         return hidden.transpose(0, 1), hidden[-1]
 
-    _kernel: Any = staticmethod(torch.rnn_tanh)
-
 
 class ReluRNN(TanhRNN):
     """Elman cell with φ = relu. Dead units make the Jacobian singular: exponents of -inf are right there."""
 
     architecture = "relu_rnn"
+    _kernel: Any = staticmethod(torch.rnn_relu)
 
     def step(self, x: Tensor, state: Tensor) -> Tensor:
         """h' = relu(a)."""
@@ -89,5 +67,3 @@ class ReluRNN(TanhRNN):
     def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor:
         """ln|det W_hh| where every unit is active, else -inf."""
         return log_abs_det_of(self.weight_hh) + self._slope(x, state).log().sum(-1)
-
-    _kernel: Any = staticmethod(torch.rnn_relu)

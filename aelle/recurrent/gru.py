@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 
 from aelle.recurrent.backpropagation import GRUScan
-from aelle.recurrent.cell import Cell, TangentTerms, sigmoid_slope, tanh_slope
+from aelle.recurrent.cell import TangentTerms, sigmoid_slope, tanh_slope
+from aelle.recurrent.kernel_cell import KernelCell
 
 
-class GRU(Cell):
+class GRU(KernelCell):
     """h' = (1 - z) n + z h, with n = tanh(a_n + r m) and m = W_hn h + b_hn; gates in torch's order r, z, n."""
 
     architecture = "gru"
     gates = 3
+    _kernel = staticmethod(torch.gru)
 
     def _gates(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pre-activations of r, z and n, and the recurrent term m of the candidate."""
@@ -47,29 +49,6 @@ class GRU(Cell):
         reset = candidate_slope * m * sigmoid_slope(a_r)
         update = (state - torch.tanh(a_n)) * sigmoid_slope(a_z)
         return reset, update, candidate_slope * r, torch.sigmoid(a_z)
-
-    def trajectory(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """All states, from torch's fused kernel where there is one network."""
-        if self.population:
-            return super().trajectory(inputs, state)
-        return torch.cat([state.unsqueeze(-2), self.scan(inputs, state)[0]], dim=-2)
-
-    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs and last state, from torch's fused kernel where there is one network."""
-        if self.population:
-            return super().scan(inputs, state)
-        outputs, last = torch.gru(
-            inputs,
-            state.unsqueeze(0).contiguous(),
-            self._flat_weights(),
-            self.bias,
-            1,
-            0.0,
-            False,
-            False,
-            True,
-        )
-        return outputs, last.squeeze(0)
 
     def scan_with_gradients(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Scan with backpropagation written out, on a CPU."""
