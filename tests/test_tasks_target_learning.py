@@ -6,9 +6,11 @@ import math
 import pytest
 import torch
 
+from aelle.collection.cohort_job import Job, driving_sequences, run_cohort
 from aelle.collection.search_space import Cohort, variants
 from aelle.collection.training import NativeTraining, build_network
 from aelle.config import parse_experiment
+from aelle.records import ExperimentFolder, read_table
 from aelle.recurrent.rate import RateNetwork, RobustRateNetwork, robust_eigenvalues
 from aelle.spectra import lyapunov_spectrum
 from aelle.tasks.force import recursive_least_squares
@@ -18,15 +20,20 @@ from aelle.tasks.task import TaskError
 SMALL = {"target": "two_sines", "period": 120, "validation_periods": 3}
 
 
-def training(epochs=8, **networks):
+def experiment(epochs, **networks):
     networks = {"architecture": "rate", "hidden_size": 100, "init_gain": 1.3, "learning_rate": 1.0} | networks
     content = {
         "name": "small",
         "task": {"name": "target_learning", "options": SMALL},
         "networks": networks | {"per_combination": 1},
         "training": {"epochs": epochs},
+        "spectrum": {"epochs": [0, epochs], "sequences": 2},
     }
-    cohort = Cohort(tuple(variants(parse_experiment(content))))
+    return parse_experiment(content)
+
+
+def training(epochs=8, **networks):
+    cohort = Cohort(tuple(variants(experiment(epochs, **networks))))
     return NativeTraining(cohort, make_task("target_learning", SMALL), epochs)
 
 
@@ -162,6 +169,25 @@ def test_force_learns_to_generate_the_target_on_a_limit_cycle():
     # An attracting limit cycle: no growth along it, decay across it.
     assert abs(found.exponents[0]) < 1e-3
     assert found.exponents[1] < -1e-3
+
+
+def test_recorded_spectra_start_from_the_state_the_network_is_running_in(tmp_path):
+    settings = experiment(1, hidden_size=30)
+    task, cohort = make_task("target_learning", SMALL), Cohort(tuple(variants(settings)))
+    folder, driving = ExperimentFolder(tmp_path), driving_sequences(settings, task)
+    run_cohort(Job(settings, folder, task, driving), cohort)
+    last = read_table(folder.finished_file(cohort.cohort_id)).to_pylist()[-1]
+    learning = NativeTraining(cohort, task, 1)
+    for _ in learning:
+        pass
+    (trainee,) = learning.trainees
+    start = task.learning_rule.running_state(trainee.optimiser)
+    found, from_zero = (
+        lyapunov_spectrum(trainee.network, driving, warmup=settings.spectrum.warmup, initial_state=state)
+        for state in (start, None)
+    )
+    assert last["spectrum"] == pytest.approx(found.exponents.tolist(), abs=1e-6)
+    assert last["spectrum"] != pytest.approx(from_zero.exponents.tolist(), abs=1e-4)
 
 
 def test_a_resumed_network_learns_to_the_same_bits():

@@ -133,10 +133,12 @@ def _timed_spectra(job: Job, trainees: Sequence[Trainee]) -> dict[str, dict[str,
     settings, device = job.experiment.spectrum, job.backend.device
     started = time.perf_counter()
     networks = [trainee.network.to(device) for trainee in trainees]
+    options: dict[str, Any] = {"state": settings.state, "warmup": settings.warmup, "qr_interval": "auto"}
+    if job.task.learning_rule is not None:
+        # Such networks run on from where learning left them; they are trained, and taken here, one by one.
+        options["initial_state"] = job.task.learning_rule.running_state(trainees[0].optimiser)
     try:
-        found = lyapunov_spectra(
-            networks, job.driving.to(device), state=settings.state, warmup=settings.warmup, qr_interval="auto"
-        )
+        found = lyapunov_spectra(networks, job.driving.to(device), **options)
     finally:
         for network in networks:
             network.to("cpu")
