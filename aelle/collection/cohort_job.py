@@ -24,6 +24,12 @@ from aelle.records import ExperimentFolder, discard_epochs, finish_cohort, write
 from aelle.spectra import lyapunov_spectra
 from aelle.tasks.task import Task
 
+_OF_VARIANT = (
+    *("network_id", "task", "architecture", "hidden_size", "num_layers", "bias", "init_scale", "init_gain"),
+    *("learning_rate", "dropout", "weight_decay", "batch_size", "seed"),
+)
+_OF_TRAINEE = ("train_loss", "val_loss", "val_metric", "train_seconds")
+
 OnEpoch = Callable[[Sequence[dict[str, Any]]], Sequence[str]]
 
 
@@ -72,8 +78,7 @@ def run_cohort(
         write_epoch(job.folder, cohort.cohort_id, epoch.number, rows)
         _write_checkpoint(job.folder, cohort, training)
         best = best_metric([best, *(row["val_metric"] for row in rows)], job.task.higher_is_better)
-        report(sum(_epochs_done(t, epoch.number, training.epochs) for t in epoch.trainees)
-               - sum(epoch.number for _ in epoch.trainees))  # fmt: skip
+        report(sum(_epochs_done(t, epoch.number, training.epochs) - epoch.number for t in epoch.trainees))
     finish_cohort(job.folder, cohort.cohort_id)
     if not job.experiment.training.keep_checkpoints:
         job.folder.checkpoint(cohort.cohort_id).unlink(missing_ok=True)
@@ -87,17 +92,8 @@ def _epochs_done(trainee: Trainee, epoch: int, epochs: int) -> int:
 
 
 def _row(job: Job, cohort: Cohort, epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
-    variant = trainee.variant
-    row = {
-        name: getattr(variant, name)
-        for name in ("network_id", "task", "architecture", "hidden_size", "num_layers", "bias", "init_scale")
-    } | {
-        name: getattr(variant, name)
-        for name in ("init_gain", "learning_rate", "dropout", "weight_decay", "batch_size", "seed")
-    }
-    row |= {
-        name: getattr(trainee, name) for name in ("train_loss", "val_loss", "val_metric", "train_seconds")
-    }
+    row = {name: getattr(trainee.variant, name) for name in _OF_VARIANT}
+    row |= {name: getattr(trainee, name) for name in _OF_TRAINEE}
     row |= {
         "cohort": cohort.cohort_id,
         "experiment": job.experiment.name,
