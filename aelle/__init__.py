@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aelle.collection.collect import collect as collect
     from aelle.config import load_experiment as load_experiment
     from aelle.embedding.fit import train as train
+    from aelle.interchange.importing import import_spectra as import_spectra
     from aelle.prediction.evaluate import predict as predict
     from aelle.records import ExperimentFolder as ExperimentFolder
     from aelle.records import read_records as read_records
@@ -39,6 +40,7 @@ _HOMES = {
     "load_experiment": "aelle.config",
     "ExperimentFolder": "aelle.records",
     "read_records": "aelle.records",
+    "import_spectra": "aelle.interchange.importing",
     "collect": "aelle.collection.collect",
     "train": "aelle.embedding.fit",
     "predict": "aelle.prediction.evaluate",

@@ -9,10 +9,11 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "aelle"
 ALLOWED = {
-    "lyapunov": set(),
+    "compiled": set(),
+    "lyapunov": {"compiled"},
     "records": set(),
     "config": set(),
-    "recurrent": set(),
+    "recurrent": {"compiled"},
     "tasks": set(),
     "spectra": {"lyapunov", "recurrent"},
     "collection": {"lyapunov", "records", "config", "recurrent", "tasks", "spectra"},
@@ -21,6 +22,7 @@ ALLOWED = {
     "integrations": {"prediction", "spectra"},
     "explorer": {"records", "config"},
     "plot": {"explorer"},
+    "interchange": {"config", "records", "recurrent"},
     "testing": {"recurrent", "tasks"},
 }
 

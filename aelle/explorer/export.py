@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -10,7 +11,37 @@ from aelle.explorer.columns import colour_columns
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.projection import Projection
-from aelle.records import write_bytes, write_frame
+from aelle.explorer.source import Source
+from aelle.records import ExperimentFolder, write_bytes, write_frame
+
+
+def export(
+    folder: ExperimentFolder,
+    to: Literal["parquet", "projector"],
+    out: Path,
+    projection: Literal["pca", "umap"] = "pca",
+) -> list[Path]:
+    """Write an experiment's latents for another tool; return the paths of the files.
+
+    "parquet" writes one table with coordinates x and y, `out` being the file; "projector" writes the two files
+    of TensorBoard's embedding projector into the folder `out`.
+
+    Raises:
+        ExplorerError: where there are no latents, or a file is there already.
+        RecordsError: where a file cannot be written.
+    """
+    out = Path(out)
+    files = [out] if to == "parquet" else [out / "vectors.tsv", out / "metadata.tsv"]
+    for file in files:
+        if file.exists():
+            raise ExplorerError(f"{file}: is there already; remove it or name another")
+    source = Source(folder)
+    if source.data is None:
+        raise ExplorerError(source.problem)
+    if to == "projector":
+        return list(write_projector(source.data, out))
+    write_points(source.data, source.projection(projection), out)
+    return files
 
 
 def points_table(data: ExplorerData, projection: Projection) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Spectra computed elsewhere, brought in as an experiment's folder."""
