@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
+from pandas.api.types import is_numeric_dtype
 
 from aelle.explorer import figures
 from aelle.explorer.data import ExplorerData, open_data
 from aelle.explorer.errors import ExplorerError
-from aelle.explorer.figures import exponents
+from aelle.explorer.figures import exponents, exponents_over_epochs
 from aelle.explorer.groups import Group
 from aelle.explorer.projection import pca
 from aelle.explorer.theme import theme_named
@@ -73,26 +74,37 @@ def spectrum(
     expected = theory
     if theory is not None and not isinstance(theory, tuple):
         expected = (float(theory.largest), float(theory.mean))
-    info = exponents.spectrum_info(_numbers(result.exponents), _numbers(low), _numbers(high))
-    return exponents.spectrum(info, theme_named(theme), title=title, mean_field=expected)
+    info = exponents.spectrum_info(_numbers(result.exponents), _numbers(low), _numbers(high), expected)
+    return _in_unit_of(result, exponents.spectrum(info, theme_named(theme), title=title))
 
 
 def convergence(result: Any, *, most: int = 8, theme: str = "light", title: str = "") -> go.Figure:
     """Running averages of a `LyapunovSpectrum`'s exponents against the steps of each sequence."""
-    steps = np.cumsum(_numbers(result.block_steps)[0])
-    return exponents.convergence(
-        _numbers(result.convergence), steps, theme_named(theme), most=most, title=title
-    )
+    steps = _numbers(result.block_steps)[0]
+    info = exponents.convergence_info(_numbers(result.convergence), steps, most)
+    return _in_unit_of(result, exponents.convergence(info, theme_named(theme), title=title))
 
 
 def spectra_over_epochs(
-    experiment: Experiment, network: str, *, heatmap: bool = False, theme: str = "light", title: str = ""
+    experiment: Experiment,
+    network: str,
+    style: Literal["lines", "heatmap", "ridge"] = "lines",
+    *,
+    theme: str = "light",
+    title: str = "",
 ) -> go.Figure:
-    """The recorded spectra of one network, one line an epoch, or as a heat map."""
+    """The recorded spectra of one network: a line an epoch, a heat map, or a ridge of their densities."""
     data = open_data(experiment)
     lines = figures.spectra_over_epochs_info(data, _number(data, network))
-    draw = exponents.spectra_heatmap if heatmap else figures.spectra_over_epochs
-    return draw(lines, theme_named(theme), title=title)
+    if style == "heatmap":
+        info = exponents_over_epochs.spectra_heatmap_info(lines)
+        return exponents_over_epochs.spectra_heatmap(info, theme_named(theme), title=title)
+    if style == "ridge":
+        ridge = exponents_over_epochs.spectra_ridge_info(lines)
+        return exponents_over_epochs.spectra_ridge(ridge, theme_named(theme), title=title)
+    if style != "lines":
+        raise ExplorerError(f"style must be lines, heatmap or ridge, got {style!r}")
+    return figures.spectra_over_epochs(lines, theme_named(theme), title=title)
 
 
 def spectrum_bands(
@@ -163,6 +175,9 @@ def exponent_against_metric(
 ) -> go.Figure:
     """The final metric against λ₁ at one epoch, coloured by a quantity of the records."""
     data = open_data(experiment)
+    known = [name for name in data.records if is_numeric_dtype(data.records[name])]
+    if colour not in known:
+        raise ExplorerError(f"no quantity {colour!r} to colour by; there are {', '.join(map(str, known))}")
     return exponents.exponent_against_metric(data, epoch, theme_named(theme), colour=colour, title=title)
 
 
@@ -202,6 +217,10 @@ def _predicted(experiment: Experiment, method: str, epoch: int) -> figures.Predi
             f"no predictions of {method!r} at epoch {epoch}; there are {', '.join(known) or 'none'}"
         )
     return info
+
+
+def _in_unit_of(result: Any, figure: go.Figure) -> go.Figure:
+    return figure.update_yaxes(title_text=f"exponent λ ({result.unit} per step)")
 
 
 def _numbers(values: Any) -> np.ndarray[Any, Any]:

@@ -1,11 +1,18 @@
 """Figures in one call: what is drawn is what the experiment holds, and mistakes are one clear line."""
 
+import os
+import shutil
+import struct
+import zlib
+
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from aelle import plot
 from aelle.explorer.errors import ExplorerError
-from aelle.explorer.figures import exponents
+from aelle.explorer.figures import exponents, exponents_over_epochs
+from aelle.explorer.figures.spectra import SpectrumLine
 from tests.explorer_folder import write_explorer_folder
 
 ID = "000000000003"
@@ -30,7 +37,8 @@ def test_every_figure_of_an_experiment(folder):
             plot.latent_map(data, "architecture", 1, shape="architecture", dimensions=3, theme=theme),
             plot.trajectory(data, [ID], theme=theme),
             plot.spectra_over_epochs(data, ID, theme=theme),
-            plot.spectra_over_epochs(data, "000000000005", heatmap=True, theme=theme),
+            plot.spectra_over_epochs(data, "000000000005", "heatmap", theme=theme),
+            plot.spectra_over_epochs(data, "000000000005", "ridge", theme=theme),
             plot.spectrum_bands(data, groups, 0, log_index=True, theme=theme),
             plot.learning_curves(data, ID, theme=theme),
             plot.learning_curves(data, groups, theme=theme),
@@ -68,6 +76,111 @@ def test_a_measured_spectrum_with_theory_and_convergence():
     assert plot.spectrum(result, theory=(0.1, -1.0)).layout.shapes[1].y0 == 0.1
 
 
+def test_convergence_info_ends_in_the_exponents():
+    averages = np.array([[0.5, 0.1, -1.0], [0.4, 0.0, -1.2]])
+    info = exponents.convergence_info(averages, [30, 20], most=2)
+    np.testing.assert_array_equal(info.steps, [30, 50])
+    assert info.index.tolist() == [1, 3]
+    np.testing.assert_array_equal(info.averages, averages[:, [0, 2]])
+
+
+def _lines():
+    return [
+        SpectrumLine(0, np.array([1.0, -1.0, -3.0], np.float32), 0),
+        SpectrumLine(2, np.array([0.5, -4.0], np.float32), 1),
+    ]
+
+
+def test_heatmap_info_lays_spectra_beneath_each_other():
+    info = exponents_over_epochs.spectra_heatmap_info(_lines())
+    np.testing.assert_array_equal(info.exponents, [[1, -1, -3], [0.5, -4, np.nan]])
+    assert (info.epochs, info.bound) == ([0, 2], 4.0)
+    assert exponents_over_epochs.spectra_heatmap_info([]).exponents.size == 0
+
+
+def test_ridge_info_is_a_density_around_the_exponents():
+    info = exponents_over_epochs.spectra_ridge_info(_lines())
+    step = info.grid[1] - info.grid[0]
+    np.testing.assert_allclose(info.density.sum(axis=1) * step, 1, rtol=0.01)
+    means = (info.density * info.grid).sum(axis=1) * step
+    np.testing.assert_allclose(means, [-1.0, -1.75], atol=0.02)
+    assert len(exponents_over_epochs.spectra_ridge(exponents_over_epochs.spectra_ridge_info([])).data) == 0
+
+
+def test_axes_name_the_unit():
+    import torch
+
+    from aelle import lyapunov_spectrum
+
+    torch.manual_seed(0)
+    bits = lyapunov_spectrum(torch.nn.RNN(2, 4, batch_first=True), torch.randn(2, 80, 2)).in_bits()
+    assert "bits" in plot.spectrum(bits).layout.yaxis.title.text
+    assert "bits" in plot.convergence(bits).layout.yaxis.title.text
+
+
+def _measured():
+    import torch
+
+    from aelle import lyapunov_spectrum
+
+    torch.manual_seed(0)
+    return lyapunov_spectrum(torch.nn.LSTM(2, 8, batch_first=True), torch.randn(3, 90, 2))
+
+
+GROUPS = {"first": [ID], "others": ["000000000004", "000000000008"]}
+FIGURES = {
+    "spectrum": lambda data: plot.spectrum(_measured()),
+    "mean field": lambda data: plot.spectrum(_measured(), theory=(0.1, -1.0)),
+    "convergence": lambda data: plot.convergence(_measured()),
+    "lines": lambda data: plot.spectra_over_epochs(data, ID),
+    "heatmap": lambda data: plot.spectra_over_epochs(data, ID, "heatmap"),
+    "ridge": lambda data: plot.spectra_over_epochs(data, ID, "ridge"),
+    "bands": lambda data: plot.spectrum_bands(data, GROUPS, 0),
+    "curves": lambda data: plot.learning_curves(data, GROUPS),
+    "latent map": lambda data: plot.latent_map(data, epoch=0),
+    "trajectory": lambda data: plot.trajectory(data, [ID]),
+    "ladder": lambda data: plot.ladder(data, 1),
+    "predicted": lambda data: plot.predicted_against_actual(data, "AeLLE", 1),
+    "calibration": lambda data: plot.calibration(data, "AeLLE", 1),
+    "exponent and metric": lambda data: plot.exponent_against_metric(data, 0),
+}
+
+
+@pytest.fixture(scope="module")
+def renderer():
+    """Kaleido with a browser kept open for all pictures."""
+    kaleido = pytest.importorskip("kaleido")
+    browser = os.environ.get("BROWSER_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("pictures need Chromium or Chrome")
+    os.environ["BROWSER_PATH"] = browser
+    kaleido.start_sync_server(silence_warnings=True)
+    yield lambda figure: kaleido.calc_fig_sync(figure, opts={"format": "png", "width": 400, "height": 300})
+    kaleido.stop_sync_server()
+
+
+def _pixels(picture):
+    """Rows of an 8-bit PNG as they are stored, one filter byte a row."""
+    width, height, depth, kind = struct.unpack(">IIBB", picture[16:26])
+    assert depth == 8
+    place, data = 33, b""
+    while place < len(picture):
+        length, name = struct.unpack(">I4s", picture[place : place + 8])
+        data += picture[place + 8 : place + 8 + length] if name == b"IDAT" else b""
+        place += 12 + length
+    channels = {2: 3, 6: 4}[kind]
+    return np.frombuffer(zlib.decompress(data), np.uint8).reshape(height, 1 + channels * width)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_becomes_a_picture(folder, renderer, name):
+    figure = FIGURES[name](plot.load(folder))
+    drawn, empty = _pixels(renderer(figure)), _pixels(renderer(go.Figure(layout=figure.layout)))
+    assert len(drawn) == 300
+    assert (drawn != empty).any(axis=1).mean() > 0.1
+
+
 def test_spectrum_info_leaves_out_minus_infinity():
     info = exponents.spectrum_info([1.0, 0.0, -np.inf], [0.9, -0.1, -np.inf], [1.1, 0.1, -np.inf])
     assert info.index.tolist() == [1, 2]
@@ -79,6 +192,8 @@ def test_spectrum_info_leaves_out_minus_infinity():
     [
         (lambda f: plot.latent_map(f, "nonsense"), "no column 'nonsense'"),
         (lambda f: plot.spectra_over_epochs(f, "nobody"), "holds no network 'nobody'"),
+        (lambda f: plot.spectra_over_epochs(f, ID, "spiral"), "lines, heatmap or ridge, got 'spiral'"),
+        (lambda f: plot.exponent_against_metric(f, 0, "nonsense"), "no quantity 'nonsense' to colour by"),
         (lambda f: plot.calibration(f, "AeLLE", 99), "no predictions of 'AeLLE' at epoch 99"),
         (lambda f: plot.ladder(f, 99), "aelle predict"),
         (lambda f: plot.latent_map(f.root / "nowhere"), "no such folder"),

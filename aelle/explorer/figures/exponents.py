@@ -1,8 +1,7 @@
-"""Exponents: one spectrum with its uncertainty, its convergence, spectra as a heat map, λ₁ against the metric."""
+"""Exponents: one spectrum with its uncertainty, its convergence, λ₁ against the metric."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from aelle.explorer.columns import describe
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures.latent_map import quantity_axis
-from aelle.explorer.figures.spectra import EXPONENT, SpectrumLine, add_band, epoch_colours, spectrum_layout
+from aelle.explorer.figures.spectra import EXPONENT, add_band, epoch_colours, spectrum_layout
 from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout, title_above_bar
 from aelle.explorer.theme import title as title_of
 
@@ -26,79 +25,63 @@ class SpectrumPoints:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     infinite: int
+    mean_field: tuple[float, float] | None = None  # λ₁ and mean exponent that theory expects
 
 
-def spectrum_info(exponents: ArrayLike, low: ArrayLike, high: ArrayLike) -> SpectrumPoints:
-    """Keep the finite exponents of a spectrum, with their intervals."""
+def spectrum_info(
+    exponents: ArrayLike, low: ArrayLike, high: ArrayLike, mean_field: tuple[float, float] | None = None
+) -> SpectrumPoints:
+    """Keep the finite exponents of a spectrum, with their intervals and the theory to lay over them."""
     values, ends = np.asarray(exponents, float), [np.asarray(low, float), np.asarray(high, float)]
     finite = np.isfinite(values)
     return SpectrumPoints(
-        np.flatnonzero(finite) + 1, values[finite], ends[0][finite], ends[1][finite], int((~finite).sum())
-    )
+        np.flatnonzero(finite) + 1, values[finite], ends[0][finite], ends[1][finite], int((~finite).sum()),
+        mean_field,
+    )  # fmt: skip
 
 
-def spectrum(
-    info: SpectrumPoints,
-    theme: Theme = LIGHT,
-    *,
-    title: str = "",
-    mean_field: tuple[float, float] | None = None,
-) -> go.Figure:
-    """Draw one spectrum with its interval.
-
-    `mean_field` overlays what the theory of large random networks expects: its λ₁ and its mean exponent.
-    """
+def spectrum(info: SpectrumPoints, theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
+    """Draw one spectrum with its interval, and what the theory of large random networks expects of it."""
     figure = go.Figure(layout=spectrum_layout(theme, title, "index i of the exponent"))
     add_band(figure, info.index.astype(float), info.exponents, info.low, info.high, "exponent", theme.group_a)
     figure.data[-1].update(mode="lines+markers", marker={"size": 4})
-    for value, name in zip(mean_field or (), ("mean-field λ₁", "mean-field mean"), strict=False):
+    names = (("mean-field λ₁", "top"), ("mean-field mean", "bottom left"))
+    for value, (name, place) in zip(info.mean_field or (), names, strict=False):
         figure.add_hline(
-            y=value, line={"color": theme.group_b, "width": 1.5, "dash": "dot"},
+            y=value, line={"color": theme.group_b, "width": 1.5, "dash": "dot"}, annotation_position=place,
             annotation={"text": f"{name} {value:.3f}", "font": {"size": 11, "color": theme.group_b}},
         )  # fmt: skip
     return figure
 
 
-def convergence(
-    averages: ArrayLike, steps: ArrayLike, theme: Theme = LIGHT, *, most: int = 8, title: str = ""
-) -> go.Figure:
-    """Draw running averages of exponents (blocks × exponents) against the steps taken so far.
+@dataclass(frozen=True)
+class Convergence:
+    """Running averages of some exponents, (blocks, exponents), after so many steps each; numbers from 1."""
 
-    Where there are more than `most` exponents, an even choice of them from first to last is drawn.
-    """
-    values, at = np.asarray(averages, float), np.asarray(steps, float)
+    steps: NDArray[np.float64]
+    index: NDArray[np.int64]
+    averages: NDArray[np.float64]
+
+
+def convergence_info(averages: ArrayLike, block_steps: ArrayLike, most: int = 8) -> Convergence:
+    """Choose at most `most` exponents evenly from first to last of running averages (blocks × exponents)."""
+    values = np.asarray(averages, float)
     chosen = np.unique(np.linspace(0, values.shape[1] - 1, min(most, values.shape[1])).round().astype(int))
+    return Convergence(np.cumsum(np.asarray(block_steps, float)), chosen + 1, values[:, chosen])
+
+
+def convergence(info: Convergence, theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
+    """Draw running averages of exponents against the steps taken so far."""
     figure = go.Figure(
         layout=base_layout(
             theme, title=title_of(theme, title), xaxis=axis(theme, "steps"), yaxis=axis(theme, EXPONENT)
         )
     )
-    for k, colour in zip(chosen, epoch_colours(len(chosen), theme), strict=True):
+    colours = epoch_colours(len(info.index), theme)
+    for number, values, colour in zip(info.index, info.averages.T, colours, strict=True):
         figure.add_scatter(
-            x=at, y=values[:, k], mode="lines", name=f"λ<sub>{k + 1}</sub>", line={"color": colour}
+            x=info.steps, y=values, mode="lines", name=f"λ<sub>{number}</sub>", line={"color": colour}
         )
-    return figure
-
-
-def spectra_heatmap(lines: Sequence[SpectrumLine], theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
-    """Draw the spectra of one network as a heat map, epochs upwards; zero is the middle of the colours."""
-    width = max((len(line.exponents) for line in lines), default=0)
-    matrix = np.full((len(lines), width), np.nan)
-    for row, line in enumerate(lines):
-        matrix[row, : len(line.exponents)] = line.exponents
-    bound = float(np.nanmax(np.abs(matrix))) if np.isfinite(matrix).any() else 1.0
-    figure = go.Figure(
-        layout=base_layout(
-            theme, title=title_of(theme, title), xaxis=axis(theme, "index i of the exponent"),
-            yaxis=axis(theme, "epoch", type="category"),
-        )
-    )  # fmt: skip
-    figure.add_heatmap(
-        x=np.arange(1, width + 1), y=[str(line.epoch) for line in lines], z=matrix, zmin=-bound, zmax=bound,
-        colorscale=[[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b35806"]],  # blue to brown: safe for the colour-blind
-        colorbar={"title": {"text": EXPONENT, "side": "right"}, "thickness": 10, "outlinewidth": 0},
-        hovertemplate="epoch %{y}, λ<sub>%{x}</sub> = %{z:.4f}<extra></extra>",
-    )  # fmt: skip
     return figure
 
 
