@@ -1,0 +1,134 @@
+"""What every figure of the papers shares: arguments, the look of its panels, and what it writes.
+
+A script measures, draws, and judges by a criterion that it states. `finish` writes NAME.json (claim, criterion,
+numbers, verdict) and, for each picture, HTML and PNG; then it prints the verdict, one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from aelle.explorer.theme import LIGHT, axis, base_layout
+from aelle.records import write_json
+
+OUT = Path("artifacts/paper")
+VOGT_2022 = "Vogt, Puelma Touzel, Shlizerman & Lajoie 2022, arXiv:2006.14123"
+AELLE = "Vogt, Zheng & Shlizerman 2022, arXiv:2204.04876"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the paper shows, by which rule that counts as reproduced, and what was found.
+
+    `reproduced` must follow from the measured numbers alone; `finding` says them in one line.
+    """
+
+    source: str
+    claim: str
+    criterion: str
+    reproduced: bool
+    finding: str
+
+    def __str__(self) -> str:
+        return f"{'reproduced' if self.reproduced else 'not reproduced'}: {self.finding}"
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser with the options of every figure; its help is the script's own text."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--out", type=Path, default=OUT, help="folder of figures and numbers (%(default)s)")
+    made.add_argument("--results", type=Path, help="folder for a second copy of the numbers")
+    return made
+
+
+def finish(
+    options: argparse.Namespace,
+    name: str,
+    figures: Mapping[str, go.Figure],
+    numbers: Mapping[str, Any],
+    verdict: Verdict,
+) -> None:
+    """Write numbers and figures, then print the verdict. Figures are named by the keys of `figures`."""
+    content = {
+        "figure": name,
+        "command": shlex.join(["python", f"experiments/paper/{name}.py", *_arguments()]),
+        "source": verdict.source,
+        "claim": verdict.claim,
+        "criterion": verdict.criterion,
+        "reproduced": bool(verdict.reproduced),
+        "finding": verdict.finding,
+        "numbers": plain(numbers),
+    }
+    for folder in filter(None, (options.out, options.results)):
+        write_json(folder / f"{name}.json", content)
+    for key, figure in figures.items():
+        figure.write_html(options.out / f"{key}.html", include_plotlyjs="directory")
+        try:
+            figure.write_image(options.out / f"{key}.png", scale=1.5)
+        except Exception as error:
+            print(f"{key}.png was not drawn: {str(error).splitlines()[0]}", file=sys.stderr)
+    print(verdict)
+
+
+def _arguments() -> list[str]:
+    """The command's arguments without those that say where results go."""
+    kept, skip = [], False
+    for argument in sys.argv[1:]:
+        if skip or argument in ("--out", "--results"):
+            skip = not skip
+        elif not argument.startswith(("--out=", "--results=")):
+            kept.append(argument)
+    return kept
+
+
+def plain(value: Any) -> Any:
+    """Numbers as JSON knows them, four to five significant digits; NaN and infinities become null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    return value
+
+
+def panels(
+    titles: Sequence[str],
+    axes: Sequence[tuple[str, str]],
+    *,
+    width: int = 1100,
+    height: int = 420,
+    **more: Any,
+) -> go.Figure:
+    """Panels side by side in the look of the explorer; `axes` are the words under and beside each."""
+    figure = make_subplots(1, len(titles), subplot_titles=titles, horizontal_spacing=0.09, **more)
+    figure.update_layout(base_layout(LIGHT, width=width, height=height))
+    figure.update_layout(margin={"l": 64, "r": 20, "t": 48, "b": 90}, dragmode="zoom")
+    figure.update_annotations(font={"size": 13, "color": LIGHT.ink})
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"})
+    for column, (below, beside) in enumerate(axes, start=1):
+        figure.update_xaxes(axis(LIGHT, below), row=1, col=column)
+        figure.update_yaxes(axis(LIGHT, beside), row=1, col=column)
+    return figure
+
+
+def zero_line(figure: go.Figure, column: int) -> None:
+    """Draw the line between growth and decay."""
+    figure.add_hline(y=0, line={"color": LIGHT.ink, "width": 1, "dash": "dash"}, row=1, col=column)
