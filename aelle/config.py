@@ -137,7 +137,11 @@ class Training(_Strict):
 
 
 class Spectrum(_Strict):
-    """When and how the spectrum is taken: `sequences` driving sequences of `steps` steps after `warmup`."""
+    """When and how the spectrum is taken: `sequences` driving sequences of `steps` steps after `warmup`.
+
+    `also` lists what is recorded besides at the same epochs: "hidden", the spectrum with state = "hidden";
+    "noise", the spectrum under inputs = "noise"; "readout", growth backward in time from the readout.
+    """
 
     epochs: list[Annotated[int, Field(ge=0)]] | Literal["all"] = [0, 1, 3]
     sequences: PositiveInt = 8
@@ -145,6 +149,7 @@ class Spectrum(_Strict):
     warmup: Annotated[int, Field(ge=0)] = 40
     state: Literal["full", "hidden"] = "full"
     inputs: Literal["validation", "noise"] = "validation"
+    also: list[Literal["hidden", "noise", "readout"]] = []
 
     def at(self, epoch: int) -> bool:
         """Say whether the spectrum is due after `epoch` epochs of training."""

@@ -60,10 +60,20 @@ SCHEMA = pa.schema(
         ("layer_sizes", pa.list_(pa.int32())),  # state size of each layer
         ("train_seconds", pa.float64()),
         ("spectrum_seconds", pa.float64()),
+        # Only where [spectrum] also asks for them; files of earlier versions lack these columns.
+        ("spectrum_hidden", pa.list_(pa.float32())),  # as `spectrum`, with state = "hidden"
+        ("spectrum_noise", pa.list_(pa.float32())),  # as `spectrum`, with inputs = "noise"
+        ("readout_growth", pa.list_(pa.float32())),  # nats at each of growth_lags(sequence length)
+        ("also_seconds", pa.float64()),  # what these three cost together
     ]
 )
+LATER_COLUMNS = ("spectrum_hidden", "spectrum_noise", "readout_growth", "also_seconds")
 STATUSES = ("ok", "diverged", "failed", "pruned")
-TIMINGS = ("train_seconds", "spectrum_seconds")  # the only columns in which two equal runs may differ
+TIMINGS = (
+    "train_seconds",
+    "spectrum_seconds",
+    "also_seconds",
+)  # the only columns in which two equal runs may differ
 
 
 class RecordsError(ValueError):
@@ -234,13 +244,15 @@ def discard_epochs(folder: ExperimentFolder, cohort: str, after: int = -1) -> No
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read one Parquet file of records.
+    """Read one Parquet file of records; columns that came with a later version are null where it lacks them.
 
     Raises:
         RecordsError: for a corrupt file or one of another schema.
     """
     try:
-        table = pq.read_table(path, columns=columns, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            # Unlike pq.read_table, this passes over columns that the file lacks.
+            table = file.read(columns=columns)
     except FileNotFoundError:
         raise RecordsError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -248,6 +260,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
             f"{path}: not a readable Parquet file ({_first_line(error)}); remove it and rerun"
         ) from error
     missing = [name for name in (columns or SCHEMA.names) if name not in table.column_names]
+    for name in [name for name in missing if name in LATER_COLUMNS]:
+        table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
+        missing.remove(name)
     if missing:
         raise RecordsError(f"{path}: not a file of records; it lacks the columns {', '.join(missing[:5])}")
     return table

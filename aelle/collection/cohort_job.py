@@ -16,12 +16,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from aelle.collection.backend import Backend
+from aelle.collection.readout_growth import readout_growth
 from aelle.collection.search_space import Cohort
 from aelle.collection.training import Epoch, NativeTraining, Trainee
 from aelle.collection.weight_statistics import weight_statistics
 from aelle.config import Experiment
 from aelle.records import ExperimentFolder, discard_epochs, finish_cohort, write_bytes, write_epoch
-from aelle.spectra import lyapunov_spectra
+from aelle.spectra import LyapunovSpectrum, lyapunov_spectra
 from aelle.tasks.task import Task
 
 _OF_VARIANT = (
@@ -46,6 +47,7 @@ class Job:
     driving: Tensor
     on_epoch: OnEpoch | None = None
     backend: Backend = field(default_factory=Backend)
+    noise: Tensor | None = None  # driving sequences of the spectrum under noise, where it is asked for
 
 
 @dataclass
@@ -126,19 +128,11 @@ def _spectra(job: Job, epoch: Epoch) -> dict[str, dict[str, Any]]:
 
 
 def _timed_spectra(job: Job, trainees: Sequence[Trainee]) -> dict[str, dict[str, Any]]:
-    settings, device = job.experiment.spectrum, job.backend.device
+    settings = job.experiment.spectrum
     started = time.perf_counter()
-    networks = [trainee.network.to(device) for trainee in trainees]
-    options: dict[str, Any] = {"state": settings.state, "warmup": settings.warmup, "qr_interval": "auto"}
-    if job.task.learning_rule is not None:
-        # Such networks run on from where learning left them; they are trained, and taken here, one by one.
-        options["initial_state"] = job.task.learning_rule.running_state(trainees[0].optimiser)
-    try:
-        found = lyapunov_spectra(networks, job.driving.to(device), **options)
-    finally:
-        for network in networks:
-            network.to("cpu")
+    found = _spectra_of(job, trainees, job.driving, settings.state)
     seconds = (time.perf_counter() - started) / len(trainees)
+    also = _also(job, trainees, found)
     return {
         trainee.variant.network_id: {
             "spectrum": spectrum.exponents.tolist(),
@@ -150,8 +144,54 @@ def _timed_spectra(job: Job, trainees: Sequence[Trainee]) -> dict[str, dict[str,
             "certificate": spectrum.certificate,
             "spectrum_seconds": seconds,
         }
-        for trainee, spectrum in zip(trainees, found, strict=True)
+        | columns
+        for trainee, spectrum, columns in zip(trainees, found, also, strict=True)
     }
+
+
+def _spectra_of(job: Job, trainees: Sequence[Trainee], driving: Tensor, state: str) -> list[LyapunovSpectrum]:
+    device = job.backend.device
+    networks = [trainee.network.to(device) for trainee in trainees]
+    options: dict[str, Any] = {"warmup": job.experiment.spectrum.warmup, "qr_interval": "auto"}
+    if job.task.learning_rule is not None:
+        # Such networks run on from where learning left them; they are trained, and taken here, one by one.
+        options["initial_state"] = job.task.learning_rule.running_state(trainees[0].optimiser)
+    try:
+        return lyapunov_spectra(networks, driving.to(device), state=state, **options)
+    finally:
+        for network in networks:
+            network.to("cpu")
+
+
+def _also(job: Job, trainees: Sequence[Trainee], found: Sequence[LyapunovSpectrum]) -> list[dict[str, Any]]:
+    """Columns that `[spectrum] also` asks for, one mapping a network; a spectrum at hand is not taken twice."""
+    settings = job.experiment.spectrum
+    if not settings.also:
+        return [{} for _ in trainees]
+    started = time.perf_counter()
+    columns: dict[str, list[Any]] = {}
+    if "hidden" in settings.also:
+        parted = any(len(cell.state_parts) > 1 for cell in trainees[0].network.layers)
+        other = settings.state == "full" and parted
+        hidden = _spectra_of(job, trainees, job.driving, "hidden") if other else found
+        columns["spectrum_hidden"] = [spectrum.exponents.tolist() for spectrum in hidden]
+    if "noise" in settings.also:
+        under_noise = found
+        if job.noise is not None:
+            under_noise = _spectra_of(job, trainees, job.noise, settings.state)
+        columns["spectrum_noise"] = [spectrum.exponents.tolist() for spectrum in under_noise]
+    if "readout" in settings.also:
+        columns["readout_growth"] = [_readout_growth(job, trainee) for trainee in trainees]
+    columns["also_seconds"] = [(time.perf_counter() - started) / len(trainees)] * len(trainees)
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _readout_growth(job: Job, trainee: Trainee) -> list[float]:
+    """Along validation sequences as the task gives them, from the state in which the task starts them."""
+    task, rule = job.task, job.task.learning_rule
+    inputs = task.encode(task.validation.inputs[: job.experiment.spectrum.sequences])
+    start = None if rule is None else rule.running_state(trainee.optimiser)
+    return readout_growth(trainee.network, inputs, start).tolist()
 
 
 def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> None:
@@ -210,9 +250,12 @@ def _restore(folder: ExperimentFolder, cohort: Cohort, training: NativeTraining)
     return epoch
 
 
-def driving_sequences(experiment: Experiment, task: Task) -> Tensor:
-    """One set of driving sequences for all networks of an experiment, warm-up included, float64."""
+def driving_sequences(experiment: Experiment, task: Task, kind: str | None = None) -> Tensor:
+    """One set of driving sequences for all networks of an experiment, warm-up included, float64.
+
+    `kind` is "validation" or "noise"; the experiment's own where None.
+    """
     settings = experiment.spectrum
     generator = torch.Generator().manual_seed(experiment.seed)
     steps = settings.warmup + settings.steps
-    return task.driving_sequences(settings.sequences, steps, settings.inputs, generator).double()
+    return task.driving_sequences(settings.sequences, steps, kind or settings.inputs, generator).double()

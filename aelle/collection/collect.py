@@ -93,7 +93,10 @@ def collect(
 def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None) -> Job:
     task = make_task(experiment.task.name, experiment.task.options, experiment.task.data_folder)
     backend = chosen_backend(experiment.training, task)
-    return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch, backend)
+    settings = experiment.spectrum
+    other = "noise" in settings.also and settings.inputs != "noise"
+    noise = driving_sequences(experiment, task, "noise") if other else None
+    return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch, backend, noise)
 
 
 def _checked_variants(experiment: Experiment, job: Job) -> list[Variant]:
