@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from aelle.collection.optimiser import AdamW
 from aelle.collection.search_space import Cohort, Variant
 from aelle.recurrent.network import Network
 from aelle.recurrent.registry import cell_class
-from aelle.tasks.task import Split, Task
+from aelle.tasks.task import Optimiser, Split, Task
 
 EXPLODED_LOSS = 1e6  # a loss above this is recorded as divergence, like NaN
 _EVALUATION_BATCH = 512
@@ -32,7 +33,7 @@ class Trainee:
 
     variant: Variant
     network: Network
-    optimiser: torch.optim.Optimizer
+    optimiser: Optimiser
     status: str = "ok"
     error: str | None = None
     error_line: str | None = None
@@ -166,18 +167,20 @@ def train_epoch(trainee: Trainee, task: Task) -> float:
     """Run one pass over the training split in a fresh order; return the mean loss."""
     if task.learning_rule is not None:
         return task.learning_rule.train_epoch(trainee.network, trainee.optimiser)
-    network, variant = trainee.network.train(), trainee.variant
+    network, variant, optimiser = trainee.network.train(), trainee.variant, trainee.optimiser
+    if not isinstance(optimiser, AdamW):
+        raise TypeError(f"gradient descent needs AdamW, got {type(optimiser).__name__}")
     order = torch.randperm(len(task.train))
     total = torch.zeros(())
     for index in order.split(variant.batch_size):
         batch = task.train.take(index)
         outputs, _ = network(task.encode(batch.inputs), readout_steps=task.readout_steps)
         loss = task.loss(outputs, batch.targets)
-        trainee.optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         loss.backward()
         if variant.gradient_clip is not None:
             nn.utils.clip_grad_norm_(network.parameters(), variant.gradient_clip)
-        trainee.optimiser.step()
+        optimiser.step()
         total += loss.detach() * len(index)
     return total.item() / len(order)
 
@@ -207,7 +210,4 @@ def _trainee(variant: Variant, task: Task) -> Trainee:
         generator = torch.Generator().manual_seed(seed_of(variant, 0))
         rule = task.learning_rule.optimiser(network, variant.learning_rate, generator)
         return Trainee(variant, network, rule)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=variant.learning_rate, weight_decay=variant.weight_decay, fused=True
-    )
-    return Trainee(variant, network, optimiser)
+    return Trainee(variant, network, AdamW(network.parameters(), variant.learning_rate, variant.weight_decay))

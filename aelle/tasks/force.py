@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from aelle.tasks.task import LearningRule, Split, TaskError
+from aelle.tasks.task import LearningRule, Optimiser, Split, TaskError
 
 
-class ForceOptimizer(torch.optim.Optimizer):
+class ForceOptimiser:
     """Holder of what FORCE keeps between epochs, as `state[weight_output]`.
 
     inverse_correlation: P (H, H), float64, the running inverse of α I + Σ r rᵀ.
@@ -19,12 +20,12 @@ class ForceOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(self, weight_output: nn.Parameter, learning_rate: float, network_state: Tensor) -> None:
-        super().__init__([weight_output], {})
         size = weight_output.shape[1]
-        self.state[weight_output] = {
+        kept = {
             "inverse_correlation": learning_rate * torch.eye(size, dtype=torch.float64),
             "network_state": network_state,
         }
+        self.state: MutableMapping[Any, dict[str, Tensor]] = {weight_output: kept}
 
 
 class Force(LearningRule):
@@ -57,14 +58,14 @@ class Force(LearningRule):
         network.readout = nn.Linear(cell.hidden_size, 1, bias=False)
         network.readout.weight = cell.weight_output
 
-    def optimiser(self, network: Any, learning_rate: float, generator: torch.Generator) -> ForceOptimizer:
+    def optimiser(self, network: Any, learning_rate: float, generator: torch.Generator) -> ForceOptimiser:
         """State before the first epoch: x from N(0, 1/4), P = learning_rate · I."""
         size = network.layers[0].hidden_size
         state = 0.5 * torch.randn(size, generator=generator, dtype=torch.float64)
-        return ForceOptimizer(network.layers[0].weight_output, learning_rate, state)
+        return ForceOptimiser(network.layers[0].weight_output, learning_rate, state)
 
     @torch.no_grad()
-    def train_epoch(self, network: Any, optimiser: torch.optim.Optimizer) -> float:
+    def train_epoch(self, network: Any, optimiser: Optimiser) -> float:
         """Run over the targets once while learning; return the mean squared error before each update."""
         trained = network.layers[0].weight_output
         kept = optimiser.state[trained]
@@ -83,7 +84,7 @@ class Force(LearningRule):
         return total / len(self.targets)
 
     @torch.no_grad()
-    def evaluate(self, network: Any, optimiser: torch.optim.Optimizer, split: Split) -> tuple[float, float]:
+    def evaluate(self, network: Any, optimiser: Optimiser, split: Split) -> tuple[float, float]:
         """Mean squared and mean absolute error of the network left to itself, from where it is."""
         cell = copy.deepcopy(network.layers[0]).double()
         inputs = split.inputs.double()
@@ -91,7 +92,7 @@ class Force(LearningRule):
         errors = cell.output(states[:, 1:]) @ cell.weight_output.mT - split.targets
         return errors.square().mean().item(), errors.abs().mean().item()
 
-    def running_state(self, optimiser: torch.optim.Optimizer) -> Tensor:
+    def running_state(self, optimiser: Optimiser) -> Tensor:
         """x after the last epoch, (H,)."""
         (kept,) = optimiser.state.values()
         return kept["network_state"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,12 @@ class Split:
         return Split(self.inputs[index], self.targets[index])
 
 
+class Optimiser(Protocol):
+    """What keeps tensors from one epoch to the next, by parameter and name."""
+
+    state: MutableMapping[Any, dict[str, Tensor]]
+
+
 class LearningRule(ABC):
     """A way to learn other than gradient descent through time, for tasks that need one.
 
@@ -45,21 +52,19 @@ class LearningRule(ABC):
         """
 
     @abstractmethod
-    def optimiser(
-        self, network: Any, learning_rate: float, generator: torch.Generator
-    ) -> torch.optim.Optimizer:
+    def optimiser(self, network: Any, learning_rate: float, generator: torch.Generator) -> Optimiser:
         """Return an optimiser that holds the rule's state before the first epoch."""
 
     @abstractmethod
-    def train_epoch(self, network: Any, optimiser: torch.optim.Optimizer) -> float:
+    def train_epoch(self, network: Any, optimiser: Optimiser) -> float:
         """Train for one epoch; return its mean loss."""
 
     @abstractmethod
-    def evaluate(self, network: Any, optimiser: torch.optim.Optimizer, split: Split) -> tuple[float, float]:
+    def evaluate(self, network: Any, optimiser: Optimiser, split: Split) -> tuple[float, float]:
         """Loss and metric of a split."""
 
     @abstractmethod
-    def running_state(self, optimiser: torch.optim.Optimizer) -> Tensor:
+    def running_state(self, optimiser: Optimiser) -> Tensor:
         """State (n,) in which the network is after its last epoch: spectra are taken from there."""
 
 
