@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -24,13 +25,20 @@ needs_browser = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def launched():
-    """Start Chromium; yield one window, whose pages share what was already downloaded and compiled."""
+def launched_browser(*flags):
+    """Start Chromium, with further flags; yield the browser, which has no window yet."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as runtime:
-        browser = runtime.chromium.launch(executable_path=browser_path(), args=list(_FLAGS))
-        yield browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+        browser = runtime.chromium.launch(executable_path=browser_path(), args=[*_FLAGS, *flags])
+        yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def launched():
+    """Start Chromium; yield one window, whose pages share what was already downloaded and compiled."""
+    with launched_browser() as browser:
+        yield browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
 
 
 @contextlib.contextmanager
@@ -52,11 +60,12 @@ def opened(window, url):
 @contextlib.contextmanager
 def served(folder):
     """Serve the live page of a folder on a free port; yield its address."""
-    from werkzeug.serving import make_server
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
     from aelle.explorer.app import create_app
 
-    server = make_server("127.0.0.1", 0, create_app(folder).server, threaded=True)
+    quiet = type("Quiet", (WSGIRequestHandler,), {"log_request": lambda *_: None})
+    server = make_server("127.0.0.1", 0, create_app(folder).server, threaded=True, request_handler=quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -83,6 +92,27 @@ def lone_points(page, graph="#map"):
         return min((a - x) ** 2 + (b - y) ** 2 for k, (a, b) in enumerate(places) if k != number)
 
     return [(number, places[number]) for number in sorted(range(len(places)), key=room, reverse=True)]
+
+
+def lasso(page, left, top, right, bottom):
+    """Draw around a part of the map, given in shares of its width and height."""
+    x, y, width, height = page.eval_on_selector(
+        "#map .nsewdrag", "e => (r => [r.x, r.y, r.width, r.height])(e.getBoundingClientRect())"
+    )
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    places = [(x + a * width, y + b * height) for a, b in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+
+
+def free_port():
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def file_url(path):

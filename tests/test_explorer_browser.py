@@ -7,6 +7,7 @@ from aelle.explorer.standalone import write_html
 from aelle.records import write_frame
 from tests.explorer_browser import (
     file_url,
+    lasso,
     launched,
     lone_points,
     needs_browser,
@@ -160,20 +161,6 @@ def test_page_without_latents_says_what_to_run(browser, tmp_path):
     folder = write_explorer_folder(tmp_path, networks=6, latents=False, predictions=False)
     with served(folder) as address, opened(browser, address) as page:
         page.wait_for_selector("text=aelle train")
-
-
-def lasso(page, left, top, right, bottom):
-    """Draw around a part of the map, given in shares of its width and height."""
-    x, y, width, height = page.eval_on_selector(
-        "#map .nsewdrag", "e => (r => [r.x, r.y, r.width, r.height])(e.getBoundingClientRect())"
-    )
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-    places = [(x + a * width, y + b * height) for a, b in corners]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=6)
-    page.mouse.up()
 
 
 def marked(page, name):
