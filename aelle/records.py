@@ -5,6 +5,7 @@
       records/<cohort>/epoch-0003.parquet   one atomic file an epoch; a finished cohort is records/<cohort>.parquet
       checkpoints/<cohort>.safetensors      state after the last recorded epoch
       failures.jsonl                        what failed, why, and the command that reruns it
+      pruned.jsonl                          which networks were stopped early, and why
 
 One row is one network at one epoch. `pd.read_parquet("artifacts/x/records")` just works.
 """
@@ -105,6 +106,11 @@ class ExperimentFolder:
     def failures(self) -> Path:
         """One JSON object a failure."""
         return self.root / "failures.jsonl"
+
+    @property
+    def pruned(self) -> Path:
+        """One JSON object a network that was stopped early, with the reason."""
+        return self.root / "pruned.jsonl"
 
     @property
     def autoencoder(self) -> Path:
@@ -303,10 +309,20 @@ def weight_statistics_frame(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def append_failure(folder: ExperimentFolder, failure: Mapping[str, Any]) -> None:
-    """Append one failure as a line of JSON; a line this short is written in one piece."""
-    folder.root.mkdir(parents=True, exist_ok=True)
-    with folder.failures.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(dict(failure)) + "\n")
+    """Append one failure as a line of JSON."""
+    _append(folder.failures, failure)
+
+
+def append_pruned(folder: ExperimentFolder, network_id: str, epoch: int, reason: str) -> None:
+    """Append one network that was stopped early as a line of JSON."""
+    _append(folder.pruned, {"network_id": network_id, "epoch": epoch, "reason": reason})
+
+
+def _append(path: Path, content: Mapping[str, Any]) -> None:
+    """Append a line of JSON; one this short is written in one piece."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(dict(content)) + "\n")
 
 
 def read_failures(folder: ExperimentFolder) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,15 @@ from aelle.collection.search_space import Cohort
 from aelle.collection.training import Epoch, NativeTraining, Trainee
 from aelle.collection.weight_statistics import weight_statistics
 from aelle.config import Experiment
-from aelle.records import ExperimentFolder, discard_epochs, finish_cohort, write_bytes, write_epoch
+from aelle.records import (
+    ExperimentFolder,
+    append_pruned,
+    discard_epochs,
+    finish_cohort,
+    read_table,
+    write_bytes,
+    write_epoch,
+)
 from aelle.spectra import LyapunovSpectrum, lyapunov_spectra
 from aelle.tasks.task import Task
 
@@ -31,14 +39,16 @@ _OF_VARIANT = (
 )
 _OF_TRAINEE = ("train_loss", "val_loss", "val_metric", "train_seconds")
 
-OnEpoch = Callable[[Sequence[dict[str, Any]]], Sequence[str]]
+# Ids of networks to stop, or a mapping from them to the reason.
+OnEpoch = Callable[[Sequence[dict[str, Any]]], Sequence[str] | Mapping[str, str]]
 
 
 @dataclass
 class Job:
     """What every cohort of an experiment needs besides itself.
 
-    `on_epoch` is called with the rows of each epoch and returns the ids of networks to prune.
+    `on_epoch` is called with the rows of each epoch and returns the ids of networks to prune, or a mapping
+    from them to the reason, which is then recorded in pruned.jsonl.
     """
 
     experiment: Experiment
@@ -69,6 +79,7 @@ def run_cohort(
     checkpoint) makes a kill at any point cost at most the running epoch.
     """
     training, resumed = _start(job, cohort)
+    _show_recorded(job, cohort, resumed)
     report(sum(_epochs_done(t, resumed, training.epochs) for t in training.trainees))
     failures = []
     best = None
@@ -76,8 +87,10 @@ def run_cohort(
         spectra = _spectra(job, epoch)
         rows = [_row(job, cohort, epoch, t) | spectra.get(t.variant.network_id, {}) for t in epoch.trainees]
         failures += [_failure(epoch, t) for t in epoch.trainees if t.status == "failed"]
-        _prune(job, epoch, rows)
+        pruned = _prune(job, epoch, rows)
         write_epoch(job.folder, cohort.cohort_id, epoch.number, rows)
+        for network_id, reason in pruned.items():
+            append_pruned(job.folder, network_id, epoch.number, reason)
         _write_checkpoint(job.folder, cohort, training)
         best = best_metric([best, *(row["val_metric"] for row in rows)], job.task.higher_is_better)
         report(sum(_epochs_done(t, epoch.number, training.epochs) - epoch.number for t in epoch.trainees))
@@ -194,13 +207,19 @@ def _readout_growth(job: Job, trainee: Trainee) -> list[float]:
     return readout_growth(trainee.network, inputs, start).tolist()
 
 
-def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> None:
-    if job.on_epoch is None:
-        return
-    pruned = set(job.on_epoch(rows))
+def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Stop the networks that `on_epoch` names; return those for which it gives a reason."""
+    asked = job.on_epoch(rows) if job.on_epoch is not None else ()
     for trainee, row in zip(epoch.trainees, rows, strict=True):
-        if trainee.active and row["network_id"] in pruned:
+        if trainee.active and row["network_id"] in asked:
             trainee.status = row["status"] = "pruned"
+    return dict(asked) if isinstance(asked, Mapping) else {}
+
+
+def _show_recorded(job: Job, cohort: Cohort, resumed: int) -> None:
+    """Show `on_epoch` the epochs recorded before, so that it knows what it would in an uninterrupted run."""
+    for number in range(resumed + 1) if job.on_epoch is not None else ():
+        job.on_epoch(read_table(job.folder.epoch_file(cohort.cohort_id, number)).to_pylist())
 
 
 def _failure(epoch: Epoch, trainee: Trainee) -> dict[str, Any]:

@@ -62,8 +62,9 @@ def collect(
     """Train every network of an experiment and record it, epoch by epoch; resume where records exist.
 
     `on_epoch` is called in the workers with the rows of each cohort's epoch and returns the ids of networks
-    to stop there (status "pruned"). `retry_failed` runs again the cohorts in which networks failed;
-    `extend` adds the networks of a wider search space to a folder that holds those of a narrower one.
+    to stop there (status "pruned"), or a mapping from them to the reason, kept in pruned.jsonl.
+    `retry_failed` runs again the cohorts in which networks failed; `extend` adds the networks of a wider
+    search space to a folder that holds those of a narrower one.
     `engine` is where cohorts run; local processes where None.
 
     Raises:
