@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types docs clean
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -14,7 +14,7 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 $(DEVELOPED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --editable '.[web,ray,optuna,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[web,ray,optuna,dev,docs]'
 	touch $@
 
 demo: $(INSTALLED)
@@ -29,6 +29,9 @@ types: $(DEVELOPED)
 
 test: lint types
 	$(BIN)/pytest -n auto --dist loadfile
+
+docs: $(DEVELOPED)
+	$(BIN)/mkdocs build --strict --file docs/site/mkdocs.yml
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
