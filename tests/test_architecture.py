@@ -19,7 +19,7 @@ ALLOWED = {
     "collection": {"lyapunov", "records", "config", "recurrent", "tasks", "spectra"},
     "embedding": {"records", "config"},
     "prediction": {"embedding", "records", "config"},
-    "integrations": {"prediction", "spectra"},
+    "integrations": {"prediction", "spectra", "recurrent"},
     "explorer": {"records", "config"},
     "plot": {"explorer"},
     "interchange": {"config", "records", "recurrent"},

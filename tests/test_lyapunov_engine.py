@@ -11,7 +11,7 @@ from torch import nn
 
 from aelle.lyapunov.benettin import FrameRun, measure
 from aelle.lyapunov.cell_tangent import CellTangent
-from aelle.lyapunov.factorise import TelescopedLU, random_frame
+from aelle.lyapunov.factorise import Workspace, random_frame, split
 from aelle.lyapunov.growth import Position
 from aelle.recurrent.network import Network
 from aelle.recurrent.registry import ARCHITECTURES
@@ -84,13 +84,16 @@ def test_tangent_terms_make_up_the_jacobian(name):
         tangent = CellTangent(cell)
         for k in (1, cell.state_size):  # through the weights, and through explicit Jacobians
             segment = tangent.segment(inputs, cell.initial_state(4), 9, k, None)
-            chunk, pushed, expected = segment.chunk(0, 9), frame, frame
+            chunk, expected = segment.chunk(0, 9), frame
+            spare = torch.empty_like(frame), torch.empty_like(frame)
+            logs = chunk.run(0, 3, 3, frame, spare, Workspace.of(frame)).sum(0)
             for t in range(9):
-                out = torch.empty_like(pushed)
-                chunk.push(t, pushed, out)
-                pushed = out
                 expected = expected @ cell.jacobian(inputs[:, t], segment.states[:, t]).mT
-            torch.testing.assert_close(chunk.to_state(9, pushed), expected, rtol=1e-9, atol=1e-12)
+            # The frame after three intervals is W of the telescoped Z = W S_3 S_2 S_1: S comes out of both alike.
+            S = torch.linalg.lstsq(chunk.to_state(9, spare[0]).mT, expected.mT).solution
+            torch.testing.assert_close(S.diagonal(dim1=-2, dim2=-1).abs(), logs.exp(), rtol=1e-6, atol=1e-12)
+            restored = (chunk.to_state(9, spare[0]).mT @ S).mT
+            torch.testing.assert_close(restored, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("hidden_only", [False, True])
@@ -405,7 +408,7 @@ def test_the_split_is_a_factorisation(n, seed, singular):
     if singular:
         Z[0, -1] = 0.0
     W = torch.empty_like(Z)
-    logs = TelescopedLU(Z).split(Z.clone(), W)
+    logs = split(Z.clone(), Workspace.of(Z), W)
     assert float(W.abs().max()) <= 1 + 1e-12
     if not singular:
         # Z = W S with S upper triangular, in rows: Z^T = S^T W^T.

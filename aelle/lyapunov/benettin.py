@@ -11,21 +11,13 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from aelle.lyapunov.factorise import (
-    AdaptiveInterval,
-    TelescopedLU,
-    growth_gaps,
-    log_diagonal_of_r,
-    rounding_error,
-)
+from aelle.lyapunov.factorise import Workspace, log_diagonal_of_r
 from aelle.lyapunov.growth import Growth, Position
+from aelle.lyapunov.interval import AdaptiveInterval, growth_gaps, rounding_error
 from aelle.lyapunov.tangent import Linearisation, Segment, TangentMap
 from aelle.lyapunov.workers import map_rows
 
 Report = Callable[[int], None]
-
-SEGMENT = 256
-"""Longest piece of trajectory held at once."""
 
 FACTORISED_UP_TO = 16
 """Size up to which determinants without a closed form are taken of every Jacobian; above, of samples."""
@@ -87,8 +79,9 @@ def _measure_rows(
         for tangent, state, frame in zip(stack, position.states, position.frames, strict=True)
     ]
     marks = list(accumulate(blocks, initial=warmup))
-    for start in range(0, marks[-1], SEGMENT):
-        stop = min(marks[-1], start + SEGMENT)
+    length = min(run.tangent.segment_steps(run.rows) for run in runs)
+    for start in range(0, marks[-1], length):
+        stop = min(marks[-1], start + length)
         here = [mark - start for mark in marks if start < mark <= stop or mark == start == 0]
         driven = None if inputs is None else inputs[:, start:stop]
         for run in runs:
@@ -113,14 +106,13 @@ class FrameRun:
         self.frame = frame.clone(memory_format=torch.contiguous_format)  # overwritten on the way
         self.rows, self.k, self.n = frame.shape
         self._interval = AdaptiveInterval(self.n, frame.dtype, interval)
-        self._lu = TelescopedLU(frame)
-        self._buffers = torch.empty_like(self.frame), torch.empty_like(self.frame)
-        self._spare = torch.empty_like(self.frame)
+        self._work = Workspace.of(self.frame)
+        self._spare = torch.empty_like(self.frame), torch.empty_like(self.frame)
         self._chart: Tensor | None = None
         self.marked = self.frame  # the frame at the last mark, in the coordinates of the state
         self._offset: Tensor | None = None  # ln diag R of the frame at the last mark; None before the first
         self._blocks: list[Tensor] = []
-        self._logs: list[Tensor] = []  # of each interval since the last mark
+        self._logs: list[Tensor] = []  # of the intervals since the last mark, (intervals, rows, k)
         self._residuals: list[Tensor] = []
         self._rounding = frame.new_zeros(self.rows, self.k)
         self._audit = frame.new_zeros(self.rows)
@@ -172,45 +164,57 @@ class FrameRun:
         # Determinants without a closed form cost as much as the run: one interval is audited, the first measured.
         position, audit = 0, determinants is None and self.k == self.n and self._audited_steps == 0
         while position < chunk.steps:
-            interval = min(self._interval.steps, chunk.steps - position)
-            done = self._one_interval(chunk, determinants, position, interval, audit)
+            left = chunk.steps - position
+            interval = min(self._interval.steps, left)
+            count = 1 if audit else min(self._interval.patience, left // interval)
+            done = self._intervals(chunk, determinants, position, interval, count, audit)
             position, audit = position + done, audit and done == 0
 
-    def _one_interval(
-        self, chunk: Linearisation, determinants: Tensor | None, start: int, interval: int, audit: bool
+    def _intervals(
+        self,
+        chunk: Linearisation,
+        determinants: Tensor | None,
+        start: int,
+        interval: int,
+        count: int,
+        audit: bool,
     ) -> int:
-        """Push the frame through one interval and split it; return the steps done, 0 where it was too long."""
-        pushed = self.frame
-        for step in range(interval):
-            chunk.push(start + step, pushed, self._buffers[step % 2])
-            pushed = self._buffers[step % 2]
-        log_diagonal = self._lu.split(pushed, self._spare)
-        residual = None
+        """Push the frame through some intervals, splitting it after each; return the steps done.
+
+        That is none where the intervals were too long; the frame is then what it was.
+        """
+        stop = start + count * interval
+        log_diagonals = chunk.run(start, interval, count, self.frame, self._spare, self._work)
+        residuals = None
         if determinants is not None:
-            residual = _difference(log_diagonal.sum(-1), determinants[:, start : start + interval].sum(-1))
-        if not self._interval.fits(interval, log_diagonal, residual):
+            expected = determinants[:, start:stop].unflatten(1, (count, interval)).sum(-1).mT
+            residuals = _difference(log_diagonals.sum(-1), expected)
+        if not self._interval.fits(interval, log_diagonals, residuals):
             return 0
-        self.frame, self._spare = self._spare, self.frame
-        self._logs.append(log_diagonal)
-        if residual is not None:
-            self._residuals.append(residual)
+        last = (count - 1) % 2
+        self._spare, self.frame = (self.frame, self._spare[1 - last]), self._spare[last]
+        self._logs.append(log_diagonals)
+        if residuals is not None:
+            self._residuals.append(residuals)
         if self._offset is not None:
             self._longest_interval = max(self._longest_interval, interval)
             if audit:
-                residual = _difference(log_diagonal.sum(-1), _log_abs_dets(chunk, start, interval).sum(-1))
-            if residual is not None:
-                self._audit += residual
-                self._audited_steps += interval
-        return interval
+                residuals = _difference(
+                    log_diagonals.sum(-1), _log_abs_dets(chunk, start, stop - start).sum(-1)
+                )
+            if residuals is not None:
+                self._audit += residuals.sum(0)
+                self._audited_steps += stop - start
+        return stop - start
 
     def _mark(self, state_frame: Tensor) -> None:
         """Read off ln diag R of the whole product, and with it the growth since the mark before."""
         r, self.marked = log_diagonal_of_r(state_frame), state_frame
         if self._offset is not None:
-            logs = torch.stack(self._logs, dim=1)
-            residuals = torch.stack(self._residuals, dim=1) if self._residuals else None
-            self._blocks.append(logs.sum(1) + r - self._offset)
-            self._rounding += rounding_error(growth_gaps(logs), self.n, residuals).sum(1)
+            logs = torch.cat(self._logs)
+            residuals = torch.cat(self._residuals) if self._residuals else None
+            self._blocks.append(logs.sum(0) + r - self._offset)
+            self._rounding += rounding_error(growth_gaps(logs), self.n, residuals).sum(0)
             if self.k == self.n:
                 self._audit += (r - self._offset).sum(-1)
         self._offset = r

@@ -7,18 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.pushes import by_output, scaled_matrices
 from aelle.lyapunov.tangent import (
+    LONGEST_SEGMENT,
     DenseJacobians,
     GatedLinearisation,
     GateMatrices,
     GateProducts,
     Linearisation,
     ShearedLinearisation,
-    scaled_matrices,
 )
 
 CACHED_BYTES = 4_000_000
 """Jacobians of one chunk are kept near the size of a core's second-level cache and its share of the third."""
+
+SEGMENT_BYTES = 2_000_000
+"""Gates of one segment are kept near that size too."""
 
 
 class CellTangent:
@@ -53,6 +57,13 @@ class CellTangent:
         """Hidden vectors after each step."""
         return self.cell.output(states[:, 1:])
 
+    def segment_steps(self, rows: int) -> int:
+        """Steps whose gates take a few megabytes: memory fresh from the system costs more than the arithmetic."""
+        if next(self.cell.parameters()).is_cuda:
+            return LONGEST_SEGMENT
+        steps = SEGMENT_BYTES // (8 * rows * self.cell.gates * self.cell.hidden_size)
+        return max(32, min(LONGEST_SEGMENT, steps))
+
     def chunk_steps(self, rows: int, k: int) -> int:
         """Steps whose Jacobians fit the cache."""
         if self.through_weights(k):
@@ -80,6 +91,7 @@ class CellSegment:
         self.log_abs_det = self._closed_form(tangent.hidden_only) if k == self._size else None
         if terms is not None:
             self._weights = [w.reshape(self._networks, *w.shape[-3:]) for w in terms.weights]
+            self._factors = [by_output(w) for w in self._weights]
             self._gains = [g.reshape(rows, steps, *g.shape[-2:]) for g in terms.gains]
             self._diagonal = None if terms.diagonal is None else terms.diagonal.reshape(rows, steps, -1)
             if terms.shear is not None:
@@ -122,7 +134,7 @@ class CellSegment:
 
     def _dense(self, gains: list[Tensor], diagonal: Tensor | None) -> Any:
         if not self._through_weights:
-            return GateMatrices(scaled_matrices(self._weights, gains, diagonal))
+            return GateMatrices(scaled_matrices(self._factors, gains, diagonal))
         groups = [GateProducts(weights, gain) for weights, gain in zip(self._weights, gains, strict=True)]
         return groups[0] if len(groups) == 1 else _Stacked(groups)
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import jacfwd, jvp, vmap
 
-from aelle.lyapunov.tangent import DenseJacobians, Linearisation
+from aelle.lyapunov.factorise import Workspace
+from aelle.lyapunov.tangent import LONGEST_SEGMENT, DenseJacobians, Frames, Linearisation, run_step_by_step
 
 Step = Callable[[Tensor | None, Tensor], Tensor]
 
@@ -118,6 +119,10 @@ class DrivenMapTangent:
         """States after each step."""
         return states[:, 1:]
 
+    def segment_steps(self, rows: int) -> int:
+        """All that is wanted: a map's states are small."""
+        return LONGEST_SEGMENT
+
     def chunk_steps(self, rows: int, k: int) -> int:
         """Steps whose Jacobians take a few megabytes: vmap has a high price per call."""
         return max(1, 16_000_000 // (8 * rows * self.size**2))
@@ -150,9 +155,11 @@ class _Products:
         self._function, self._inputs, self._states = step, inputs, states
         self.steps = states.shape[1]
 
-    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
+    def run(
+        self, start: int, interval: int, count: int, frame: Tensor, spare: Frames, work: Workspace
+    ) -> Tensor:
         """Directional derivatives along each row of the frame."""
-        out.copy_(self._along(step, frame))
+        return run_step_by_step(self._along, start, interval, count, frame, spare, work)
 
     def _along(self, step: int, frame: Tensor) -> Tensor:
         x = None if self._inputs is None else self._inputs[:, step]

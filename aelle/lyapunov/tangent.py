@@ -7,11 +7,26 @@ networks, in a population). Frames are stored as rows: (rows, k, n).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from aelle.lyapunov.factorise import Workspace, split
+from aelle.lyapunov.pushes import (
+    by_output,
+    gate_product,
+    run_gates,
+    run_matrices,
+    run_sheared,
+    scaled_matrices,
+)
+
+Frames = tuple[Tensor, Tensor]
+
+LONGEST_SEGMENT = 256
+"""Most steps of trajectory held at once."""
 
 
 class Linearisation(Protocol):
@@ -22,8 +37,22 @@ class Linearisation(Protocol):
 
     steps: int
 
-    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
-        """J_step applied to each row of the frame (rows, k, n)."""
+    def run(
+        self, start: int, interval: int, count: int, frame: Tensor, spare: Frames, work: Workspace
+    ) -> Tensor:
+        """Push each row of the frame (rows, k, n) through intervals of Jacobians, and split it after each.
+
+        Args:
+            start: first step.
+            interval: steps of an interval.
+            count: number of intervals.
+            frame: the frame before, which stays as it is.
+            spare: two frames to write to by turns: the frame after interval i (from 0) is in spare[i % 2].
+            work: workspace of the splitting.
+
+        Returns:
+            logarithms of the diagonals of S, (count, rows, k).
+        """
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """Frame after `step` steps, in the coordinates of the state."""
@@ -66,6 +95,9 @@ class TangentMap(Protocol):
     def output(self, states: Tensor) -> Tensor:
         """What a layer above takes as input."""
 
+    def segment_steps(self, rows: int) -> int:
+        """How long a piece of trajectory to hold at once."""
+
     def chunk_steps(self, rows: int, k: int) -> int:
         """How many steps to linearise at a time, so that their Jacobians stay in the cache."""
 
@@ -77,9 +109,11 @@ class DenseJacobians:
         self._jacobians = jacobians
         self.steps = jacobians.shape[1]
 
-    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
-        """Frame times J transposed."""
-        torch.bmm(frame, self._jacobians[:, step].mT, out=out)
+    def run(
+        self, start: int, interval: int, count: int, frame: Tensor, spare: Frames, work: Workspace
+    ) -> Tensor:
+        """Frame times each J transposed."""
+        return run_matrices(self._jacobians, start, interval, count, frame, *spare, work)
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """Frames already are in the coordinates of the state."""
@@ -101,54 +135,54 @@ class GateProducts:
     """
 
     def __init__(self, weights: Tensor, gains: Tensor) -> None:
-        self._stacked = weights.flatten(1, 2)
-        self._weights, self._gains = weights, gains
+        self.stacked = weights.flatten(1, 2).mT
+        self._factors, self.gains = by_output(weights), gains
 
     def product(self, step: int, frame: Tensor, out: Tensor) -> None:
         """Σ_g gain_g ∘ (W_g v) for each row v of the frame."""
-        rows, k, n = frame.shape
-        networks, gates, gains = self._stacked.shape[0], self._gains.shape[2], self._gains[:, step]
-        products = torch.bmm(frame.reshape(networks, -1, n), self._stacked.mT).view(rows, k, gates, -1)
-        torch.mul(products[:, :, 0], gains[:, None, 0], out=out)
-        for gate in range(1, gates):
-            out.addcmul_(products[:, :, gate], gains[:, None, gate])
+        gate_product(self.stacked, self.gains, step, frame, out)
 
     def matrix(self, step: int) -> Tensor:
         """Explicit sum, (rows, m, n)."""
-        return scaled_matrices([self._weights], [self._gains[:, step : step + 1].contiguous()])[:, 0]
+        return scaled_matrices([self._factors], [self.gains[:, step : step + 1].contiguous()], None)[:, 0]
 
 
 class GateMatrices:
-    """The same sum formed explicitly, for k comparable to n."""
+    """The same sum formed explicitly, for k comparable to n: matrices (rows, steps, m, n)."""
 
     def __init__(self, matrices: Tensor) -> None:
-        self._matrices = matrices
+        self.matrices = matrices
 
     def product(self, step: int, frame: Tensor, out: Tensor) -> None:
         """M v for each row v of the frame."""
-        torch.bmm(frame, self._matrices[:, step].mT, out=out)
+        torch.bmm(frame, self.matrices[:, step].mT, out=out)
 
     def matrix(self, step: int) -> Tensor:
         """M, (rows, m, n)."""
-        return self._matrices[:, step]
+        return self.matrices[:, step]
 
 
 class GatedLinearisation:
-    """J = M + diag(d), M either explicit or applied through the weights.
+    """J = M + diag(d), M either explicit, d included, or applied through the weights.
 
     Args:
         dense: M.
-        diagonal: d, (rows, steps, n), or None.
+        diagonal: d, (rows, steps, n), or None; of gates only.
     """
 
     def __init__(self, dense: GateProducts | GateMatrices, diagonal: Tensor | None, steps: int) -> None:
         self._dense, self._diagonal, self.steps = dense, diagonal, steps
 
-    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
+    def run(
+        self, start: int, interval: int, count: int, frame: Tensor, spare: Frames, work: Workspace
+    ) -> Tensor:
         """M v + d ∘ v for each row v."""
-        self._dense.product(step, frame, out)
-        if self._diagonal is not None:
-            out.addcmul_(self._diagonal[:, step].unsqueeze(1), frame)
+        if isinstance(self._dense, GateMatrices):
+            return run_matrices(self._dense.matrices, start, interval, count, frame, *spare, work)
+        gates = self._dense
+        return run_gates(
+            gates.stacked, gates.gains, self._diagonal, start, interval, count, frame, *spare, work
+        )
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """Frames already are in the coordinates of the state."""
@@ -180,10 +214,20 @@ class ShearedLinearisation:
         e, b = frame[..., : self._half], frame[..., self._half :]
         return torch.addcmul(e, self._shear[:, step].unsqueeze(1), b)
 
-    def push(self, step: int, frame: Tensor, out: Tensor) -> None:
+    def run(
+        self, start: int, interval: int, count: int, frame: Tensor, spare: Frames, work: Workspace
+    ) -> Tensor:
         """Map (e, b) to (M_e u, M_b u + d ∘ b)."""
+        if isinstance(self._dense, GateMatrices):
+            matrices, shears = self._dense.matrices, (self._diagonal, self._shear)
+            return run_sheared(matrices, *shears, start, interval, count, frame, *spare, work)
+        return run_step_by_step(self._push, start, interval, count, frame, spare, work)
+
+    def _push(self, step: int, frame: Tensor) -> Tensor:
+        out = torch.empty_like(frame)
         self._dense.product(step, self._first_part(step, frame), out)
         out[..., self._half :].addcmul_(self._diagonal[:, step].unsqueeze(1), frame[..., self._half :])
+        return out
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """(e, b) → (a, b)."""
@@ -197,36 +241,20 @@ class ShearedLinearisation:
         return torch.cat([by_u, by_b], dim=-1)
 
 
-def scaled_matrices(
-    weights: Sequence[Tensor], gains: Sequence[Tensor], diagonal: Tensor | None = None
+def run_step_by_step(
+    push: Callable[[int, Tensor], Tensor],
+    start: int,
+    interval: int,
+    count: int,
+    frame: Tensor,
+    spare: Frames,
+    work: Workspace,
 ) -> Tensor:
-    """Σ_g diag(gain_g) W_g for each group of gates, one group below the other, with diag(d) added.
-
-    Built by output rows, one product of (rows·steps, G) with (G, n) for each: every gate in one pass.
-
-    Args:
-        weights: per group, (networks, G, m, n).
-        gains: per group, (rows, steps, G, m).
-        diagonal: (rows, steps, m) or None; of the first group.
-
-    Returns:
-        matrices (rows, steps, m · groups, n); in memory by output row first where there is one network.
-    """
-    rows, steps, _, m = gains[0].shape
-    networks, n = weights[0].shape[0], weights[0].shape[-1]
-    sequences = rows // networks
-    built = gains[0].new_empty(len(weights), networks, m, sequences * steps, n)
-    for group, (w, gain) in enumerate(zip(weights, gains, strict=True)):
-        by_output = gain.unflatten(0, (networks, sequences)).permute(0, 4, 1, 2, 3)
-        factors = w.transpose(1, 2)
-        torch.bmm(
-            by_output.reshape(networks * m, sequences * steps, -1),
-            factors.reshape(networks * m, -1, n),
-            out=built[group].view(networks * m, sequences * steps, n),
-        )
-    # (groups, networks, m, sequences, steps, n) → (networks, sequences, steps, groups, m, n)
-    matrices = built.view(-1, networks, m, sequences, steps, n).permute(1, 3, 4, 0, 2, 5)
-    matrices = matrices.reshape(rows, steps, -1, n)
-    if diagonal is not None:
-        matrices[..., :m, :].diagonal(dim1=-2, dim2=-1).add_(diagonal)
-    return matrices
+    """Do what `Linearisation.run` does, by a push that takes one step and gives a new frame."""
+    logs = []
+    for i in range(count):
+        for step in range(start + i * interval, start + (i + 1) * interval):
+            frame = push(step, frame)
+        logs.append(split(frame.contiguous(), work, spare[i % 2]))
+        frame = spare[i % 2]
+    return torch.stack(logs)

@@ -19,8 +19,8 @@ import torch
 
 T = TypeVar("T")
 
-WORTH_SPLITTING = 2_000_000
-"""Multiply-adds a step below which the interpreter, not the arithmetic, would be what is split."""
+WORTH_SPLITTING = 1_000_000
+"""Multiply-adds a step that a worker must have: below, the interpreter, not the arithmetic, would be what is split."""
 
 _lock = threading.Lock()
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
@@ -39,7 +39,7 @@ def map_rows(run: Callable[[int, int], T], pieces: int, rows: int, work: int, on
     threads = torch.get_num_threads()
     if on_device:
         return [run(0, rows)]
-    count = max(1, min(threads, pieces)) if work >= WORTH_SPLITTING else 1
+    count = max(1, min(threads, pieces, work // WORTH_SPLITTING))
     if threads == 1:
         return [run(0, rows)]
     bounds = [round(i * rows / count) for i in range(count + 1)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from aelle.compiled import compiled
 from aelle.recurrent.cell import (
     Cell,
     TangentTerms,
@@ -100,17 +101,13 @@ class LSTM(Cell):
             return super().linearised_trajectory(inputs, state, hidden_only)
         states, gates = self._states_and_gates(inputs, state)
         c = states[..., :-1, self.hidden_size :].flatten(-3, -2)
-        return states, self._terms([gate.flatten(-3, -2) for gate in gates], c, hidden_only)
+        return states, self._terms(gates.flatten(-3, -2).chunk(4, dim=-1), c, hidden_only)
 
-    def _states_and_gates(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        h, c = self.split(state)
-        hidden = torch.cat([h.unsqueeze(-2), self.scan(inputs, state)[0]], dim=-2)
-        gates = self._gates(inputs, hidden[..., :-1, :])
-        forget, gain = torch.sigmoid(gates[1]), torch.sigmoid(gates[0]) * torch.tanh(gates[2])
-        cells = [c]
-        for f, added in zip(forget.unbind(-2), gain.unbind(-2), strict=True):
-            cells.append(torch.addcmul(added, f, cells[-1]))
-        return torch.cat([hidden, torch.stack(cells, dim=-2)], dim=-1), gates
+    def _states_and_gates(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """All states (batch, T + 1, 2H), and the pre-activations of the gates (batch, T, 4H)."""
+        weight, bias = self.weight_ih, self.bias_ih + self.bias_hh if self.bias else None
+        gates = torch.nn.functional.linear(inputs, weight, bias)
+        return _run(gates, state, self.weight_hh.t().contiguous()), gates
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and last state, from torch's fused kernel where there is one network."""
@@ -119,3 +116,24 @@ class LSTM(Cell):
         start = tuple(part.unsqueeze(0).contiguous() for part in self.split(state))
         outputs, h, c = torch.lstm(inputs, start, self._flat_weights(), self.bias, 1, 0.0, False, False, True)
         return outputs, torch.cat([h, c], dim=-1).squeeze(0)
+
+
+@compiled
+def _run(gates: Tensor, state: Tensor, weight: Tensor) -> Tensor:
+    """All states under the gates' shares of the inputs (batch, T, 4H), to which those of h are added in place."""
+    batch, steps, rows = gates.shape
+    size = rows // 4
+    states = state.new_empty(batch, steps + 1, 2 * size)
+    states.select(1, 0).copy_(state)
+    h, c = state.narrow(-1, 0, size), state.narrow(-1, size, size)
+    for step in range(steps):
+        gate = gates.select(1, step)
+        gate.addmm_(h, weight)
+        doors = torch.sigmoid(gate)
+        new = torch.tanh(gate.narrow(-1, 2 * size, size)).mul_(doors.narrow(-1, 0, size))
+        after = states.select(1, step + 1)
+        c = torch.addcmul(new, doors.narrow(-1, size, size), c)
+        h = torch.tanh(c).mul_(doors.narrow(-1, 3 * size, size))
+        after.narrow(-1, 0, size).copy_(h)
+        after.narrow(-1, size, size).copy_(c)
+    return states
