@@ -1,111 +1,140 @@
 """Networks · epochs per second: our collection against one torch.nn network after another.
 
-    python experiments/benchmarks/throughput.py [--hidden 64] [--networks 16] [--repeats 3]
+    python experiments/benchmarks/throughput.py [--hidden 64] [--networks 24] [--epochs 4] [--repeats 3]
 
-Three ways, interleaved in one run, medians of ratios reported:
+The ways are interleaved in one run, medians of ratios reported. All of them build their networks, train each
+for the same epochs of the same data and evaluate it on the validation data after every epoch:
 
 - reference: torch.nn.LSTM + Linear + Adam, one network after another, with all threads (how the published
   code trains), and the same with one thread;
-- native: the pool of one-thread processes that `aelle collect` uses;
-- population: all networks as one batch (on a GPU where there is one; against sequential cuDNN there).
+- native: the pool of one-thread processes that `aelle collect` uses, which evaluates untrained networks as well;
+  while every process works, and over the whole run, from starting the processes to the last one's end;
+- population: all networks as one batch; on a GPU where there is one, against sequential cuDNN there.
 
-The last part times the spectrum at the papers' settings (10 sequences × 100 steps) against a training epoch.
+CPU seconds, of all threads and processes, say what a way costs where other work shares the machine.
 """
 
 import argparse
+import os
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from aelle.collection.cohort_job import driving_sequences
 from aelle.collection.engines import LocalProcesses
 from aelle.collection.population import PopulationTraining
 from aelle.collection.search_space import Cohort, cohorts, variants
 from aelle.collection.training import NativeTraining
 from aelle.config import parse_experiment
-from aelle.spectra import lyapunov_spectrum
 from aelle.tasks.registry import make_task
 
 
-def experiment(hidden: int, networks: int):
-    space = {"architecture": "lstm", "hidden_size": hidden, "per_combination": networks, "init_gain": 1.0}
-    task = {"name": "latch", "options": {"delay": 99, "train": 256, "validation": 64}}
-    content = {"name": "throughput", "task": task, "networks": space}
-    spectrum = {"sequences": 10, "steps": 100, "warmup": 40}
-    return parse_experiment({**content, "training": {"epochs": 1, "batch_size": 32}, "spectrum": spectrum})
+@dataclass
+class Workload:
+    """What every way has to do."""
 
+    task: object
+    hidden: int
+    networks: int
+    epochs: int
 
-def reference(task, hidden: int, networks: int, threads: int, device: str) -> float:
-    """Seconds for one epoch of each network, trained one after another as the published code does."""
-    torch.set_num_threads(threads)
-    started = time.perf_counter()
-    for _ in range(networks):
-        lstm = nn.LSTM(task.input_size, hidden, batch_first=True, bias=False).to(device)
-        readout = nn.Linear(hidden, task.output_size).to(device)
-        optimiser = torch.optim.Adam([*lstm.parameters(), *readout.parameters()], lr=0.003)
-        for index in torch.randperm(len(task.train)).split(32):
-            inputs = task.encode(task.train.inputs[index]).to(device)
-            outputs = readout(lstm(inputs)[0][:, task.readout_steps])
-            loss = task.loss(outputs, task.train.targets[index].to(device))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
-def train_one(job, cohort, report):
-    """What a worker does with a cohort of one network: one epoch, timed without its start-up."""
-    task, epochs = job
-    for _ in NativeTraining(cohort, task, epochs):
-        pass
-    return Done(cohort.cohort_id)
+    def variants(self):
+        space = {"architecture": "lstm", "hidden_size": self.hidden, "per_combination": self.networks}
+        content = {"name": "throughput", "task": {"name": "latch"}, "networks": {**space, "init_gain": 1.0}}
+        return variants(parse_experiment({**content, "training": {"batch_size": 32}}))
 
 
 @dataclass
-class Done:
+class Worked:
+    """One cohort of the pool, on the clock that all processes share."""
+
     cohort_id: str
+    process: int
+    started: float
+    ended: float
+    cpu_seconds: float
 
 
-def native(engine: LocalProcesses, task, hidden: int, networks: int) -> float:
-    """Seconds for one epoch of each network in the pool, without starting the processes."""
-    each = cohorts(variants(experiment(hidden, networks + engine.workers)), 1)
-    started, count = 0.0, 0
-    with closing(engine.run(train_one, (task, 1), each, lambda n: None)) as results:
-        for _ in results:
-            count += 1
-            if count == engine.workers:  # as many again as there are workers: all of them are warm
-                started = time.perf_counter()
-    return time.perf_counter() - started
+def reference(work: Workload, threads: int, device: str = "cpu") -> float:
+    """Train one network after another as the published code does; returns CPU seconds."""
+    torch.set_num_threads(threads)
+    before, task = time.process_time(), work.task
+    for _ in range(work.networks):
+        lstm = nn.LSTM(task.input_size, work.hidden, batch_first=True, bias=False).to(device)
+        readout = nn.Linear(work.hidden, task.output_size).to(device)
+        optimiser = torch.optim.Adam([*lstm.parameters(), *readout.parameters()], lr=0.003)
+        for _ in range(work.epochs):
+            for index in torch.randperm(len(task.train)).split(32):
+                inputs = task.encode(task.train.inputs[index]).to(device)
+                outputs = readout(lstm(inputs)[0][:, task.readout_steps])
+                loss = task.loss(outputs, task.train.targets[index].to(device))
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+            with torch.no_grad():
+                inputs = task.encode(task.validation.inputs).to(device)
+                outputs = readout(lstm(inputs)[0][:, task.readout_steps]).cpu()
+                task.loss(outputs, task.validation.targets).item()
+    return time.process_time() - before
 
 
-def population(task, settings, device: str) -> float:
-    """Seconds for one epoch of all networks as one batch, evaluation included."""
+def train_one(job: tuple, cohort: Cohort, report: Callable[[int], None]) -> Worked:
+    """What a worker does with a cohort."""
+    started, before = time.monotonic(), time.process_time()
+    for _ in NativeTraining(cohort, *job):
+        pass
+    cpu_seconds = time.process_time() - before
+    return Worked(cohort.cohort_id, os.getpid(), started, time.monotonic(), cpu_seconds)
+
+
+def native(work: Workload) -> tuple[float, float]:
+    """Networks · epochs per second while all processes work, and CPU seconds."""
+    with closing(
+        LocalProcesses().run(train_one, (work.task, work.epochs), cohorts(work.variants(), 1), lambda n: None)
+    ) as results:
+        found = list(results)
+    processes = {cohort.process for cohort in found}
+    begun = max(min(c.started for c in found if c.process == p) for p in processes)
+    done = min(max(c.ended for c in found if c.process == p) for p in processes)
+    share = sum(max(0.0, min(c.ended, done) - max(c.started, begun)) / (c.ended - c.started) for c in found)
+    return share * work.epochs / (done - begun), sum(cohort.cpu_seconds for cohort in found)
+
+
+def population(work: Workload, device: str) -> float:
+    """Train all networks as one batch; returns CPU seconds."""
     torch.set_num_threads(LocalProcesses().workers)
-    epochs = iter(PopulationTraining(Cohort(tuple(variants(settings))), task, 1, device))
-    next(epochs)
-    started = time.perf_counter()
-    next(epochs)
+    before = time.process_time()
+    for _ in PopulationTraining(Cohort(tuple(work.variants())), work.task, work.epochs, device):
+        pass
     if device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return time.process_time() - before
 
 
-def spectrum_share(task, settings) -> tuple[float, float]:
-    """Seconds of one spectrum, and of one training epoch of the same network, both on one thread."""
-    torch.set_num_threads(1)
-    training = NativeTraining(Cohort(tuple(variants(settings)[:1])), task, 1)
-    epochs = [epoch.trainees[0].train_seconds for epoch in training]
-    network = training.trainees[0].network.eval()
-    driving = driving_sequences(settings, task)
-    started = time.perf_counter()
-    lyapunov_spectrum(network, driving, warmup=settings.spectrum.warmup)
-    return time.perf_counter() - started, epochs[-1]
+def measure(work: Workload, device: str) -> dict[str, tuple[float, float]]:
+    """Networks · epochs per second, and CPU seconds a network · epoch, of every way once."""
+    cores, count = LocalProcesses().workers, work.networks * work.epochs
+    ways = {
+        "reference, all threads": lambda: reference(work, cores),
+        "reference, one thread": lambda: reference(work, 1),
+        f"population on {device}": lambda: population(work, device),
+    }
+    if device == "cuda":
+        ways["reference, cuDNN"] = lambda: reference(work, 1, "cuda")
+    found = {}
+    for name, way in ways.items():
+        started = time.monotonic()
+        cpu_seconds = way()
+        found[name] = count / (time.monotonic() - started), cpu_seconds / count
+    started = time.monotonic()
+    rate, cpu_seconds = native(work)
+    found[f"native, {cores} processes"] = rate, cpu_seconds / count
+    found["native, start and end included"] = count / (time.monotonic() - started), cpu_seconds / count
+    return found
 
 
 def main() -> None:
@@ -113,39 +142,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--hidden", type=int, default=64)
-    parser.add_argument("--networks", type=int, default=16)
+    parser.add_argument("--networks", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    settings = experiment(options.hidden, options.networks)
-    task = make_task(settings.task.name, settings.task.options)
-    cores = LocalProcesses().workers
+    task = make_task("latch", {"delay": 99, "train": 256, "validation": 64})
+    work = Workload(task, options.hidden, options.networks, options.epochs)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    rows: dict[str, list[float]] = {}
-    for _ in range(options.repeats):
-        ways = {
-            "reference, all threads": lambda: reference(task, options.hidden, options.networks, cores, "cpu"),
-            "reference, one thread": lambda: reference(task, options.hidden, options.networks, 1, "cpu"),
-            f"native, {cores} processes": lambda: native(
-                LocalProcesses(), task, options.hidden, options.networks
-            ),
-            f"population on {device}": lambda: population(task, settings, device),
-        }
-        if device == "cuda":
-            ways["reference, cuDNN"] = lambda: reference(task, options.hidden, options.networks, 1, "cuda")
-        for name, way in ways.items():
-            rows.setdefault(name, []).append(options.networks / way())
     print(
-        f"LSTM {options.hidden}, 256 sequences of 100 steps in batches of 32, {options.networks} networks, {cores} cores"
+        f"LSTM {work.hidden}, {work.networks} networks of {work.epochs} epochs of 256 sequences of 100 steps"
     )
-    print(f"{'way':28s} {'networks·epochs/s':>18s}   ratio to the first")
-    first = rows["reference, all threads"]
-    for name, rates in rows.items():
-        ratio = statistics.median(rate / base for rate, base in zip(rates, first, strict=True))
-        print(f"{name:28s} {statistics.median(rates):18.2f}   {ratio:6.2f}")
-    seconds, epoch = spectrum_share(task, settings)
-    print(
-        f"full-state spectrum, 10 × 100 steps: {seconds:.3f} s, {seconds / epoch:.0%} of this epoch of {epoch:.2f} s"
-    )
+    print(f"{os.cpu_count()} cores; load of the last minute before the start {os.getloadavg()[0]:.1f}")
+    measure(Workload(task, options.hidden, LocalProcesses().workers, 1), device)  # imports, compilation
+    runs = [measure(work, device) for _ in range(options.repeats)]
+    print(f"{'way':32s} {'networks·epochs/s':>18s} {'CPU s each':>11s}  to all threads  to one thread")
+    for name in runs[0]:
+        rates = statistics.median(run[name][0] for run in runs)
+        cpu_seconds = statistics.median(run[name][1] for run in runs)
+        against = [
+            statistics.median(run[name][0] / run[f"reference, {threads}"][0] for run in runs)
+            for threads in ("all threads", "one thread")
+        ]
+        print(f"{name:32s} {rates:18.2f} {cpu_seconds:11.3f} {against[0]:15.2f} {against[1]:14.2f}")
     if device == "cpu":
         print("not measured on a GPU: none here")
 
