@@ -12,10 +12,11 @@ One row is one network at one epoch. `pd.read_parquet("artifacts/x/records")` ju
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -274,7 +275,39 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     return table
 
 
-def read_records(folder: ExperimentFolder | str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+_BRIEFLY = (
+    "task", "architecture", "hidden_size", "num_layers", "init_gain", "learning_rate", "dropout", "train_loss",
+    "val_loss", "val_metric", "status",
+)  # fmt: skip
+
+
+class Records(pd.DataFrame):
+    """Records as a data frame that notebooks show in brief; whatever is taken out of it is a plain data frame."""
+
+    @property
+    def _constructor(self) -> Callable[..., pd.DataFrame]:
+        return pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        varying = [name for name in _BRIEFLY if name in self and self[name].nunique(dropna=False) > 1]
+        names = [name for name in ("network_id", "epoch", *varying, "spectrum") if name in self]
+        shown = pd.DataFrame(self[names].head(8))
+        if "spectrum" in shown:
+            shown["spectrum"] = [
+                "" if s is None or not len(s) else f"{len(s)} exponents from {s[0]:.3f}"
+                for s in shown["spectrum"]
+            ]
+        words = [f"{len(self):,} records"]
+        if "network_id" in self:
+            words = [f"{words[0]} of {self['network_id'].nunique():,} networks"]
+        words += [
+            str(self[name].iloc[0]) for name in ("experiment", "metric_name") if name in self and len(self)
+        ]
+        table = shown.to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)
+        return f"<p>{html.escape(' · '.join(words))}; {len(self.columns)} columns, in brief:</p>{table}"
+
+
+def read_records(folder: ExperimentFolder | str | Path, columns: list[str] | None = None) -> Records:
     """Read all records of an experiment, sorted by network and epoch, each pair once.
 
     `columns` limits what is read; network_id and epoch always come along. List columns hold numpy arrays.
@@ -286,8 +319,8 @@ def read_records(folder: ExperimentFolder | str | Path, columns: list[str] | Non
     if len(table) != len(table.group_by(["network_id", "epoch"]).aggregate([])):
         # A kill between writing a cohort's one file and removing its parts left both.
         frame = table.to_pandas().drop_duplicates(["network_id", "epoch"], keep="first")
-        return frame.sort_values(["network_id", "epoch"], ignore_index=True)
-    return table.sort_by([("network_id", "ascending"), ("epoch", "ascending")]).to_pandas()
+        return Records(frame.sort_values(["network_id", "epoch"], ignore_index=True))
+    return Records(table.sort_by([("network_id", "ascending"), ("epoch", "ascending")]).to_pandas())
 
 
 def read_arrow(folder: ExperimentFolder | str | Path, columns: list[str] | None = None) -> pa.Table:

@@ -130,3 +130,16 @@ def test_failures_survive_a_torn_last_line(tmp_path):
     with folder.failures.open("a") as stream:
         stream.write('{"network_id": "b", "cau')
     assert [failure["network_id"] for failure in read_failures(folder)] == ["a"]
+
+
+def test_records_show_in_brief_and_are_a_data_frame(tmp_path):
+    frame = read_records(write_synthetic_experiment(tmp_path, networks=20, name="brief"))
+    page = frame._repr_html_()
+    assert "136 records of 20 networks" in page
+    assert "16 exponents from " in page
+    assert "weight_statistics" not in page
+    assert type(frame[["epoch"]]) is type(frame.head()) is type(frame.copy()) is pd.DataFrame
+    hostile = records.Records(frame.assign(experiment="<b>", architecture=frame["architecture"] + "<b>"))
+    assert "<b>" not in hostile._repr_html_()
+    assert "val_metric" in read_records(tmp_path, ["val_metric"])._repr_html_()
+    assert "0 records of 0 networks" in records.Records(frame.iloc[:0])._repr_html_()

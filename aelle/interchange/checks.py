@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from aelle.interchange.tables import LISTS, SpectraFileError
 from aelle.records import SCHEMA, STATUSES
@@ -16,12 +17,19 @@ from aelle.recurrent.registry import ARCHITECTURES
 
 _DECLARED = (
     "experiment", "cohort", "task", "metric_name", "higher_is_better", "spectrum_state", "spectrum_inputs",
-    "trusted_count", "weight_statistics", "layer_sizes",
+    "trusted_count",
 )  # fmt: skip
-_COLUMNS = ("final_metric", *(name for name in SCHEMA.names if name not in _DECLARED))
+_COLUMNS = (
+    "final_metric",
+    *(
+        field.name
+        for field in SCHEMA
+        if field.name not in _DECLARED and (field.name in LISTS or not pa.types.is_nested(field.type))
+    ),
+)
 CHANGING = (
-    "epoch", "train_loss", "val_loss", "val_metric", "status", "certificate", *LISTS, "train_seconds",
-    "spectrum_seconds",
+    "epoch", "train_loss", "val_loss", "val_metric", "status", "certificate", *LISTS,
+    *(name for name in SCHEMA.names if name.endswith("_seconds")),
 )  # fmt: skip
 
 
