@@ -58,10 +58,17 @@ def finish(
     figures: Mapping[str, go.Figure],
     numbers: Mapping[str, Any],
     verdict: Verdict,
+    *,
+    task: str | None = None,
 ) -> None:
-    """Write numbers and figures, then print the verdict. Figures are named by the keys of `figures`."""
+    """Write numbers and figures, then print the verdict.
+
+    Files are named after the script and, where a figure is made for one of several tasks, the task; each picture
+    besides by its key in `figures`, where that is not empty.
+    """
+    stem = name if task is None else f"{name}-{task}"
     content = {
-        "figure": name,
+        "figure": stem,
         "command": shlex.join(["python", f"experiments/paper/{name}.py", *_arguments()]),
         "source": verdict.source,
         "claim": verdict.claim,
@@ -71,13 +78,14 @@ def finish(
         "numbers": plain(numbers),
     }
     for folder in filter(None, (options.out, options.results)):
-        write_json(folder / f"{name}.json", content)
+        write_json(folder / f"{stem}.json", content)
     for key, figure in figures.items():
-        figure.write_html(options.out / f"{key}.html", include_plotlyjs="directory")
+        picture = f"{stem}-{key}" if key else stem
+        figure.write_html(options.out / f"{picture}.html", include_plotlyjs="directory")
         try:
-            figure.write_image(options.out / f"{key}.png", scale=1.5)
+            figure.write_image(options.out / f"{picture}.png", scale=1.5)
         except Exception as error:
-            print(f"{key}.png was not drawn: {str(error).splitlines()[0]}", file=sys.stderr)
+            print(f"{picture}.png was not drawn: {str(error).splitlines()[0]}", file=sys.stderr)
     print(verdict)
 
 
@@ -115,10 +123,10 @@ def panels(
     *,
     width: int = 1100,
     height: int = 420,
-    **more: Any,
+    spacing: float = 0.09,
 ) -> go.Figure:
     """Panels side by side in the look of the explorer; `axes` are the words under and beside each."""
-    figure = make_subplots(1, len(titles), subplot_titles=titles, horizontal_spacing=0.09, **more)
+    figure = make_subplots(1, len(titles), subplot_titles=titles, horizontal_spacing=spacing)
     figure.update_layout(base_layout(LIGHT, width=width, height=height))
     figure.update_layout(margin={"l": 64, "r": 20, "t": 48, "b": 90}, dragmode="zoom")
     figure.update_annotations(font={"size": 13, "color": LIGHT.ink})

@@ -128,7 +128,7 @@ def main() -> None:
     finish(
         options,
         "convergence_over_epochs",
-        {"convergence_over_epochs": draw(numbers)},
+        {"": draw(numbers)},
         numbers,
         judge(numbers),
     )

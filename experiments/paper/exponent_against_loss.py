@@ -136,9 +136,7 @@ def main() -> None:
     )
     options = arguments.parse_args()
     numbers = {"characters": measure(options.characters), "motion_capture": measure(options.motion_capture)}
-    finish(
-        options, "exponent_against_loss", {"exponent_against_loss": draw(numbers)}, numbers, judge(numbers)
-    )
+    finish(options, "exponent_against_loss", {"": draw(numbers)}, numbers, judge(numbers))
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=2000)
     options = arguments.parse_args()
     numbers = measure(options.units, options.steps)
-    finish(options, "regimes", {"regimes": draw(numbers)}, numbers, judge(numbers))
+    finish(options, "regimes", {"": draw(numbers)}, numbers, judge(numbers))
 
 
 if __name__ == "__main__":

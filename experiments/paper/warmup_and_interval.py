@@ -167,7 +167,7 @@ def main() -> None:
     if options.reference_warmup < max(WARMUPS):
         arguments.error(f"--reference-warmup must be at least {max(WARMUPS)}")
     numbers = measure(options.units, options.reference_warmup)
-    finish(options, "warmup_and_interval", {"warmup_and_interval": draw(numbers)}, numbers, judge(numbers))
+    finish(options, "warmup_and_interval", {"": draw(numbers)}, numbers, judge(numbers))
 
 
 if __name__ == "__main__":
