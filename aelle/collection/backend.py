@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from aelle.collection.engines import available_cores
+from aelle.collection.memory import free_bytes, networks_that_fit
 from aelle.collection.population import PopulationTraining
-from aelle.collection.search_space import Cohort
+from aelle.collection.search_space import Cohort, Variant
 from aelle.collection.training import NativeTraining
 from aelle.config import ConfigError, Training
 from aelle.tasks.task import Task
 
-_COHORT_SIZES = {"native": 5, "population": 256}
+_NATIVE_COHORT = 5
+_LARGEST_POPULATION = 1024  # larger ones gain nothing, and lose more when killed
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A way of training and its device: "native" on the CPU, or "population" on any device."""
+    """A way of training and its device: "native" on the CPU, or "population" on any device.
+
+    `sharers` are the processes among which the memory of the device is divided.
+    """
 
     name: str = "native"
     device: str = "cpu"
+    sharers: int = 1
 
     def training(self, cohort: Cohort, task: Task, epochs: int) -> NativeTraining:
         """Set up a cohort's training."""
         if self.name == "population":
-            return PopulationTraining(cohort, task, epochs, self.device)
+            at_once = self._that_fit(cohort.variants[0], task, len(cohort.variants))
+            return PopulationTraining(cohort, task, epochs, self.device, at_once)
         return NativeTraining(cohort, task, epochs)
 
-    def cohort_size(self, settings: Training) -> int:
-        """Networks a cohort: as set, or what suits the backend."""
-        return settings.cohort_size or _COHORT_SIZES[self.name]
+    def cohort_size(self, settings: Training, task: Task) -> int | Callable[[Variant], int]:
+        """Networks a cohort: as set, or what suits the backend; for populations, as many as memory holds."""
+        if settings.cohort_size or self.name == "native":
+            return settings.cohort_size or _NATIVE_COHORT
+        return lambda variant: self._that_fit(variant, task, _LARGEST_POPULATION)
+
+    def _that_fit(self, variant: Variant, task: Task, most: int) -> int:
+        try:
+            return networks_that_fit(variant, task, free_bytes(self.device) // self.sharers, most)
+        except Exception:  # a cell or task that raises is recorded as a failure where it trains, not here
+            return most
 
     def workers(self, settings: Training) -> int:
         """Worker processes: one alone has a GPU to itself."""
@@ -63,4 +80,5 @@ def chosen_backend(settings: Training, task: Task) -> Backend:
         device = "cpu"
     if name == "population" and task.learning_rule is not None:
         raise ConfigError(f"training.backend: task {task.name!r} has its own learning rule; use 'native'")
-    return Backend(name, device)
+    workers = settings.workers or (1 if device != "cpu" else available_cores())
+    return Backend(name, device, sharers=workers if name == "population" else 1)

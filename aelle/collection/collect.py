@@ -76,7 +76,8 @@ def collect(
     job = _prepare(experiment, folder, on_epoch)
     found = _checked_variants(experiment, job)
     with _locked(folder):
-        every = claim(folder, experiment, found, job.backend.cohort_size(experiment.training), extend)
+        size = job.backend.cohort_size(experiment.training, job.task)
+        every = claim(folder, experiment, found, size, extend)
         write_json(folder.root / "environment.json", _environment(job.backend.device))
         remove_partial_files(folder)
         failed = {str(failure["cohort"]) for failure in read_failures(folder)} if retry_failed else set()

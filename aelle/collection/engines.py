@@ -38,6 +38,11 @@ class WorkerDied(RuntimeError):  # noqa: N818
     """A worker process was killed from outside, for example for memory."""
 
 
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class LocalProcesses:
     """Run cohorts in `workers` processes (0: one a core), each with one torch thread.
 
@@ -46,8 +51,7 @@ class LocalProcesses:
     """
 
     def __init__(self, workers: int = 0, attempts: int = 3) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-        self.workers = self.workers or os.cpu_count() or 1
+        self.workers = workers or available_cores()
         self.attempts = attempts
         # A fork server imports torch once and forks clean copies of itself; elsewhere processes start anew.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aelle.collection.search_space import Cohort, Variant, cohorts
@@ -24,7 +24,7 @@ def claim(
     folder: ExperimentFolder,
     experiment: Experiment,
     variants: Sequence[Variant],
-    cohort_size: int,
+    cohort_size: int | Callable[[Variant], int],
     extend: bool = False,
 ) -> list[Cohort]:
     """Make a folder this experiment's and return its cohorts, or refuse a folder of another experiment.
@@ -56,7 +56,9 @@ def network_count(folder: ExperimentFolder) -> int:
     return sum(len(members) for members in _read(folder).values())
 
 
-def _assigned(folder: ExperimentFolder, variants: Sequence[Variant], size: int) -> list[Cohort]:
+def _assigned(
+    folder: ExperimentFolder, variants: Sequence[Variant], size: int | Callable[[Variant], int]
+) -> list[Cohort]:
     """All cohorts of a folder: those assigned before, then new ones for networks not assigned yet."""
     known = {variant.network_id: variant for variant in variants}
     assigned = _read(folder)

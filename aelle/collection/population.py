@@ -21,21 +21,30 @@ from aelle.collection.training import NativeTraining, Trainee, seed_of
 from aelle.recurrent.cell import Cell
 from aelle.tasks.task import Split, Task
 
-_EVALUATION_SEQUENCES = 256  # sequences a network and evaluation batch
+EVALUATION_SEQUENCES = 256  # sequences a network and evaluation batch
 
 
 class PopulationTraining(NativeTraining):
     """Train a cohort as one batch on `device`; yields the same epochs as `NativeTraining`.
 
+    `at_once` networks are in memory at a time, all of them where None.
+
     Raises:
         ValueError: for a task with a learning rule of its own, which trains its networks one by one.
     """
 
-    def __init__(self, cohort: Cohort, task: Task, epochs: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        cohort: Cohort,
+        task: Task,
+        epochs: int,
+        device: torch.device | str = "cpu",
+        at_once: int | None = None,
+    ) -> None:
         if task.learning_rule is not None:
             raise ValueError(f"task {task.name!r} has its own learning rule; use training.backend = 'native'")
         super().__init__(cohort, task, epochs)
-        self.at_once = len(cohort.variants)
+        self.at_once = at_once or len(cohort.variants)
         self.device = torch.device(device)
         self._train, self._validation = (
             Split(split.inputs.to(self.device), split.targets.to(self.device))
@@ -50,12 +59,22 @@ class PopulationTraining(NativeTraining):
             try:
                 self._advance_together(part, epoch)
             except torch.OutOfMemoryError:
-                if len(part) == 1:
-                    raise
-                self.at_once = len(part) // 2
                 torch.cuda.empty_cache()
-            else:
-                start += len(part)
+                if len(part) > 1:
+                    self.at_once = len(part) // 2
+                    continue
+                self._advance_apart(part, epoch)
+            except Exception:
+                self._advance_apart(part, epoch)
+            start += len(part)
+
+    def _advance_apart(self, part: list[Trainee], epoch: int) -> None:
+        """Advance one by one where together something raised: who raises alone fails, the others go on."""
+        for trainee in part:
+            try:
+                self._advance_together([trainee], epoch)
+            except Exception as error:
+                trainee.fail(error)
 
     def _advance_together(self, active: list[Trainee], epoch: int) -> None:
         started = time.perf_counter()
@@ -83,7 +102,7 @@ class PopulationTraining(NativeTraining):
     @torch.no_grad()
     def _evaluate(self, population: Population) -> list[tuple[float, float]]:
         outputs = []
-        for inputs in self._validation.inputs.split(_EVALUATION_SEQUENCES):
+        for inputs in self._validation.inputs.split(EVALUATION_SEQUENCES):
             encoded = self.task.encode(inputs)
             shared = encoded.expand(population.size, *encoded.shape)
             outputs.append(population(shared, self.task.readout_steps))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,16 +102,16 @@ def variants(experiment: Experiment) -> list[Variant]:
     return found
 
 
-def cohorts(found: Sequence[Variant], size: int) -> list[Cohort]:
-    """Group variants by shape into cohorts of at most `size`."""
+def cohorts(found: Sequence[Variant], size: int | Callable[[Variant], int]) -> list[Cohort]:
+    """Group variants by shape into cohorts of at most `size`, which may depend on the shape."""
     groups: dict[tuple[Any, ...], list[Variant]] = {}
     for variant in found:
         groups.setdefault((variant.architecture, variant.hidden_size, variant.num_layers), []).append(variant)
-    return [
-        Cohort(tuple(group[start : start + size]))
-        for group in groups.values()
-        for start in range(0, len(group), size)
-    ]
+    found_cohorts = []
+    for group in groups.values():
+        most = size(group[0]) if callable(size) else size
+        found_cohorts += [Cohort(tuple(group[i : i + most])) for i in range(0, len(group), most)]
+    return found_cohorts
 
 
 def _axis(value: Any) -> list[Any]:
