@@ -8,6 +8,7 @@ import math
 import struct
 import threading
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from aelle.collection.ledger import claim
 from aelle.collection.search_space import variants
 from aelle.config import ConfigError, parse_experiment
 from aelle.records import ExperimentFolder
+from aelle.tasks import sequential_mnist
 from aelle.tasks.data_files import DATA_VARIABLE, DataFile, locate
 from aelle.tasks.motion_capture import read_frames
 from aelle.tasks.registry import make_task
@@ -212,6 +214,73 @@ def test_a_damaged_mnist_file_is_refused(tmp_path):
     (tmp_path / "mnist" / "t10k-images-idx3-ubyte.gz").write_bytes(idx((1, 28, 28), bytes(784)))
     with pytest.raises(TaskError, match=r"t10k-images-idx3-ubyte\.gz: its SHA-256 is"):
         make_task("sequential_mnist", {"source": "test_files"}, str(tmp_path))
+
+
+@pytest.fixture
+def generated_mnist(tmp_path, monkeypatch):
+    """All four files, as large as wanted, with hashes that fit: a folder, and a way to write it."""
+    (tmp_path / "mnist").mkdir()
+    random = np.random.default_rng(0)
+
+    def write(train=120, test=30, **replaced):
+        hashes = {}
+        for prefix, count in (("train", train), ("t10k", test)):
+            images = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+            files = {
+                f"{prefix}-images-idx3-ubyte.gz": idx(images.shape, images.tobytes()),
+                f"{prefix}-labels-idx1-ubyte.gz": idx((count,), bytes(int(i[0, 0]) % 10 for i in images)),
+            }
+            for name, content in files.items():
+                content = replaced.get(name.split("-idx")[0].replace("-", "_"), content)
+                (tmp_path / "mnist" / name).write_bytes(content)
+                hashes[name] = hashlib.sha256(content).hexdigest()
+        monkeypatch.setattr(sequential_mnist, "_HASHES", hashes)
+        return str(tmp_path)
+
+    return write
+
+
+def test_the_full_source_keeps_test_images_apart_and_every_image_with_its_label(generated_mnist):
+    folder = generated_mnist()
+    full = make_task("sequential_mnist", {"source": "full"}, folder)
+    assert [len(s) for s in (full.train, full.validation, full.test)] == [110, 10, 30]
+    for split in (full.train, full.validation, full.test):  # each label was made from its image
+        assert torch.equal(split.inputs[:, 0, 0].long() % 10, split.targets)
+    images = read_idx((Path(folder) / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes(), "x")
+    assert torch.equal(full.test.inputs, images)
+    learnt = {bytes(i.flatten().tolist()) for i in torch.cat([full.train.inputs, full.validation.inputs])}
+    assert len(learnt) == 120
+    assert not learnt & {bytes(i.flatten().tolist()) for i in full.test.inputs}
+    alone = make_task("sequential_mnist", {"source": "test_files"}, folder)
+    assert [len(s) for s in (alone.train, alone.validation, alone.test)] == [24, 3, 3]
+    assert len(make_task("sequential_mnist", {"source": "full", "share": 0.5}, folder).train) == 55
+
+
+@pytest.mark.parametrize(
+    "replaced, message",
+    [
+        ({"train_images": b"<html>"}, r"train-images-idx3-ubyte\.gz: not a whole gzip file"),
+        ({"train_images": idx((1, 28, 28), bytes(784))[:-20]}, "not a whole gzip file"),
+        ({"t10k_labels": idx((30,), bytes(29))}, "holds 29 bytes of data, its header announces 30"),
+        ({"train_labels": idx((120,), bytes(120), b"\x00\x00\x0d")}, "not an IDX file of unsigned bytes"),
+        ({"train_labels": idx((119,), bytes(119))}, "train: .* got 119 labels for 120 images"),
+        ({"train_labels": idx((120,), bytes([10] * 120))}, "train: expected a label from 0 to 9"),
+        ({"train_images": idx((120, 8, 8), bytes(120 * 64))}, r"expected images of 28 × 28 .* \(120, 8, 8\)"),
+    ],
+    ids=[
+        "no gzip",
+        "cut short",
+        "too little data",
+        "other type",
+        "too few labels",
+        "no digit",
+        "small images",
+    ],
+)
+def test_files_of_the_full_source_that_are_wrong_are_one_line(generated_mnist, replaced, message):
+    with pytest.raises(TaskError, match=message) as caught:
+        make_task("sequential_mnist", {"source": "full"}, generated_mnist(**replaced))
+    assert "\n" not in str(caught.value)
 
 
 def test_motion_capture_is_standardised_by_its_training_frames():

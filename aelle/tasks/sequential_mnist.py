@@ -85,6 +85,12 @@ def _images_and_labels(prefix: str, data_folder: str | None) -> tuple[Tensor, Te
         read_idx(read_bytes(DataFile(f"mnist/{name}", _HASHES[name], _URL + name), data_folder), name)
         for name in (f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz")
     )
+    if images.shape[1:] != (28, 28) or labels.dim() != 1:
+        raise TaskError(f"{prefix}: expected images of 28 × 28 and one label each, got {tuple(images.shape)}")
+    if len(images) != len(labels) or not len(labels) or labels.max() > 9:
+        raise TaskError(
+            f"{prefix}: expected a label from 0 to 9 for each image, got {len(labels)} labels for {len(images)} images"
+        )
     return images, labels.long()
 
 
