@@ -212,7 +212,8 @@ class FrameRun:
         r, self.marked = log_diagonal_of_r(state_frame), state_frame
         if self._offset is not None:
             logs = torch.cat(self._logs)
-            residuals = torch.cat(self._residuals) if self._residuals else None
+            # One residual may be small by chance, errors of two exponents cancelling: their root mean square is not.
+            residuals = torch.cat(self._residuals).square().mean(0).sqrt() if self._residuals else None
             self._blocks.append(logs.sum(0) + r - self._offset)
             self._rounding += rounding_error(growth_gaps(logs), self.n, residuals).sum(0)
             if self.k == self.n:

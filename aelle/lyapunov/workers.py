@@ -19,7 +19,7 @@ import torch
 
 T = TypeVar("T")
 
-WORTH_SPLITTING = 1_000_000
+WORTH_SPLITTING = 800_000
 """Multiply-adds a step that a worker must have: below, the interpreter, not the arithmetic, would be what is split."""
 
 _lock = threading.Lock()

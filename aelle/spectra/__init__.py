@@ -1,0 +1,27 @@
+"""Lyapunov spectra, and what belongs to them, of any recurrent network or driven map."""
+
+from aelle.lyapunov.covariant import CovariantVectors
+from aelle.lyapunov.differentiable import ChaoticGradientWarning
+from aelle.lyapunov.driven_map import DrivenMap
+from aelle.lyapunov.mean_field import MeanField, mean_field
+from aelle.lyapunov.result import LyapunovSpectrum
+from aelle.spectra.closed_loop import DrivenAndGenerative, conditional_vs_generative
+from aelle.spectra.cohort import lyapunov_spectra
+from aelle.spectra.covariant import covariant_lyapunov_vectors
+from aelle.spectra.front import lyapunov_spectrum
+from aelle.spectra.gradients import leading_exponents
+
+__all__ = [
+    "ChaoticGradientWarning",
+    "CovariantVectors",
+    "DrivenAndGenerative",
+    "DrivenMap",
+    "LyapunovSpectrum",
+    "MeanField",
+    "conditional_vs_generative",
+    "covariant_lyapunov_vectors",
+    "leading_exponents",
+    "lyapunov_spectra",
+    "lyapunov_spectrum",
+    "mean_field",
+]

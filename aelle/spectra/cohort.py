@@ -1,0 +1,79 @@
+"""Spectra of a cohort: many networks of one architecture and size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aelle.lyapunov.cell_tangent import CellTangent
+from aelle.lyapunov.growth import Position
+from aelle.lyapunov.inputs import Inputs, as_sequences
+from aelle.lyapunov.result import LyapunovSpectrum
+from aelle.lyapunov.run import Run
+from aelle.lyapunov.tangent import TangentMap
+from aelle.recurrent.convert import cells_of, initial_states
+from aelle.spectra.front import lyapunov_spectrum
+from aelle.spectra.systems import check_settings, first_frames
+
+
+def lyapunov_spectra(
+    networks: Sequence[nn.Module], inputs: Inputs | Sequence[Tensor], **settings: Any
+) -> list[LyapunovSpectrum]:
+    """Spectra of a cohort, networks of one architecture and size, as one batch where that pays.
+
+    On an accelerator the networks become one population, all rows of one run. On a CPU, where batches of small
+    matrices gain nothing, they are taken one by one.
+
+    Args:
+        networks: as `lyapunov_spectrum` takes them.
+        inputs: (batch, time, input_size) for all, or (networks, batch, time, input_size).
+        settings: of `lyapunov_spectrum`; `batched` (True or False) overrides the choice.
+
+    Raises:
+        ValueError: where the networks or their inputs do not fit together.
+    """
+    batched = settings.pop("batched", None)
+    if not networks:
+        raise ValueError("a cohort needs at least one network")
+    shared = not (isinstance(inputs, Tensor) and inputs.dim() == 4)
+    if not shared and len(inputs) != len(networks):
+        raise ValueError(f"inputs are for {len(inputs)} networks, but there are {len(networks)}")
+    if batched is None:
+        batched = next(networks[0].parameters()).is_cuda
+    if not batched:
+        each = [inputs] * len(networks) if shared else list(inputs)
+        return [lyapunov_spectrum(net, x, **settings) for net, x in zip(networks, each, strict=True)]
+    return _population_spectra(networks, inputs, shared, **settings)
+
+
+@torch.no_grad()
+def _population_spectra(
+    networks: Sequence[nn.Module],
+    inputs: Any,
+    shared: bool,
+    *,
+    steps: int | None = None,
+    state: str = "full",
+    k: int | None = None,
+    warmup: int | str = "auto",
+    qr_interval: int | str = "auto",
+    dtype: torch.dtype = torch.float64,
+    generator: torch.Generator | None = None,
+) -> list[LyapunovSpectrum]:
+    check_settings(state, qr_interval, dtype, None)
+    layers = list(zip(*(cells_of(network, dtype) for network in networks), strict=True))
+    stack: list[TangentMap] = [
+        CellTangent(type(cells[0]).stack(cells), state == "hidden") for cells in layers
+    ]
+    sequences = as_sequences(inputs) if shared else as_sequences(inputs.flatten(0, 1))
+    if shared:
+        sequences = sequences * len(networks)
+    device = next(layers[0][0].parameters()).device
+    states = initial_states([cells[0].state_size for cells in layers], len(sequences), None, dtype, device)
+    frames = [first_frames(tangent, k, like, generator) for tangent, like in zip(stack, states, strict=True)]
+    interval = None if qr_interval == "auto" else int(qr_interval)
+    run = Run(stack, state, k, interval, None, False)
+    return run.start_population(Position(states, frames), sequences, steps, warmup, len(networks))

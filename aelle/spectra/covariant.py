@@ -1,0 +1,117 @@
+"""Covariant Lyapunov vectors of a network or map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import jacfwd, vmap
+
+from aelle.lyapunov.covariant import CovariantVectors, ginelli
+from aelle.lyapunov.driven_map import DrivenMap
+from aelle.lyapunov.factorise import random_frame
+from aelle.lyapunov.inputs import Inputs, as_sequences
+from aelle.lyapunov.tangent import TangentMap
+from aelle.lyapunov.workers import map_rows
+from aelle.recurrent.convert import cells_of
+from aelle.recurrent.flat import flat_step
+from aelle.spectra.systems import System, stack_and_states
+
+
+def covariant_lyapunov_vectors(
+    system: System,
+    inputs: Inputs | None = None,
+    *,
+    steps: int | None = None,
+    k: int | None = None,
+    warmup: int = 100,
+    cooldown: int = 100,
+    dtype: torch.dtype = torch.float64,
+    initial_state: Any = None,
+    generator: torch.Generator | None = None,
+) -> CovariantVectors:
+    """Covariant Lyapunov vectors of the whole state by the method of Ginelli et al. (2007).
+
+    Memory grows as B · T · n · k: all of Q and R is kept for the way back.
+
+    Args:
+        system: as `lyapunov_spectrum` takes it; the layers of a stack are one state here.
+        inputs: (batch, warmup + T + cooldown, input_size); None for an autonomous map.
+        steps: T, of an autonomous map.
+        k: number of leading vectors; all where None.
+        warmup: first steps, in which the frame relaxes.
+        cooldown: last steps, in which the way back relaxes.
+        dtype: precision.
+        initial_state: as `lyapunov_spectrum` takes it.
+        generator: for the first frame.
+
+    Returns:
+        vectors (B, T + 1, n, k) with angles and participation.
+
+    Raises:
+        ValueError: where the inputs are too short, or a Jacobian is singular on the frame.
+    """
+    sequences = None if inputs is None else as_sequences(inputs)
+    with torch.no_grad():
+        stack, states = stack_and_states(system, sequences, False, dtype, initial_state)
+        step, jacobian = _whole_map(system, sequences is not None, dtype)
+        state = torch.cat(states, dim=-1)
+        driven = _equal_lengths(sequences, stack, state, warmup, cooldown, steps)
+        total = warmup + cooldown + int(steps or 0) if driven is None else driven.shape[1]
+        trajectory = [state]
+        for t in range(total):
+            trajectory.append(step(None if driven is None else driven[:, t], trajectory[-1]))
+        n = state.shape[-1]
+        if k is not None and not 1 <= k <= n:
+            raise ValueError(f"k must lie between 1 and the {n} exponents of this system, got {k}")
+        frame = random_frame(n, k or n, dtype, state.device, generator).mT
+        path = torch.stack(trajectory, dim=1)
+        run = lambda start, stop: ginelli(  # noqa: E731
+            jacobian, driven, path, frame, warmup, cooldown
+        )
+        return map_rows(run, 1, len(state), 0, state.is_cuda)[0]
+
+
+def _equal_lengths(
+    sequences: list[Tensor] | None,
+    stack: list[TangentMap],
+    like: Tensor,
+    warmup: int,
+    cooldown: int,
+    steps: int | None,
+) -> Tensor | None:
+    if warmup < 0 or cooldown < 0:
+        raise ValueError("warmup and cooldown must not be negative")
+    if sequences is None:
+        if steps is None or steps < 1:
+            raise ValueError(
+                "an autonomous map needs steps, the number of steps between warm-up and cool-down"
+            )
+        size = getattr(stack[0], "input_size", None)
+        return None if size is None else like.new_zeros(len(like), warmup + steps + cooldown, size)
+    lengths = {len(sequence) for sequence in sequences}
+    if len(lengths) > 1:
+        raise ValueError("covariant vectors need sequences of one length")
+    length = lengths.pop()
+    if length <= warmup + cooldown:
+        raise ValueError(
+            f"a sequence of {length} steps is too short for {warmup} of warm-up and {cooldown} of cool-down"
+        )
+    return torch.stack(sequences).to(like)
+
+
+def _whole_map(
+    system: System, driven: bool, dtype: torch.dtype
+) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Step and Jacobian of all layers together, on batches of flat states."""
+    if isinstance(system, DrivenMap):
+        dims = (0 if driven else None, 0)
+        jacobian = system.jacobian or jacfwd(system.step, argnums=1)
+        return vmap(system.step, in_dims=dims), vmap(jacobian, in_dims=dims)
+    cells = cells_of(system, dtype)
+    if len(cells) == 1:
+        return cells[0].step, cells[0].jacobian
+    one = lambda x, s: flat_step(cells, x.unsqueeze(0), s.unsqueeze(0)).squeeze(0)  # noqa: E731
+    return (lambda x, s: flat_step(cells, x, s)), vmap(jacfwd(one, argnums=1))

@@ -1,0 +1,75 @@
+"""Leading exponents that can be differentiated: exponents as a regulariser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aelle.lyapunov.differentiable import differentiable_exponents
+from aelle.lyapunov.factorise import random_frame
+from aelle.lyapunov.inputs import as_sequences
+from aelle.recurrent.cell import Cell
+from aelle.recurrent.convert import cells_of
+from aelle.recurrent.flat import attached_cells
+from aelle.spectra.systems import stack_and_states
+
+
+def leading_exponents(
+    system: nn.Module,
+    inputs: Tensor,
+    k: int = 1,
+    *,
+    warmup: int = 30,
+    trajectory: str = "full",
+    dtype: torch.dtype | None = None,
+    initial_state: Any = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Leading exponents with a graph back to the system's parameters: exponents as a regulariser.
+
+    Args:
+        system: recurrent module, cell or network whose parameters require gradients.
+        inputs: (batch, time, input_size), the first `warmup` steps a transient.
+        k: number of exponents.
+        warmup: steps of transient; gradients flow through it unless the trajectory is frozen.
+        trajectory: "full" differentiates the trajectory too; "frozen" holds the states fixed and
+            differentiates only how the Jacobians depend on the parameters, which stays tame in chaos.
+        dtype: precision; that of the parameters where None.
+        initial_state: as `lyapunov_spectrum` takes it.
+        generator: for the first frame.
+
+    Returns:
+        exponents (k,), descending, in nats per step.
+
+    Raises:
+        ValueError: for settings or inputs that do not fit.
+    """
+    if trajectory not in ("full", "frozen"):
+        raise ValueError(f'trajectory must be "full" or "frozen", got {trajectory!r}')
+    dtype = dtype or next(system.parameters()).dtype
+    sequences = as_sequences(inputs)
+    if warmup < 0 or len(sequences[0]) <= warmup:
+        raise ValueError(
+            f"a sequence of {len(sequences[0])} steps leaves none to measure after {warmup} of warm-up"
+        )
+    stack, states = stack_and_states(system, sequences, False, dtype, initial_state)
+    cells: list[Cell] = attached_cells(system, cells_of(system, dtype), dtype)
+    size = sum(cell.state_size for cell in cells)
+    if not 1 <= k <= size:
+        raise ValueError(f"k must lie between 1 and the {size} exponents of this system, got {k}")
+    frames = [
+        random_frame(tangent.size, min(k, tangent.size), dtype, like.device, generator).mT
+        for tangent, like in zip(stack, states, strict=True)
+    ]
+    exponents = differentiable_exponents(
+        [cell.step for cell in cells],
+        [cell.output for cell in cells],
+        torch.stack(sequences).to(states[0]),
+        states,
+        frames,
+        warmup=warmup,
+        frozen=trajectory == "frozen",
+    )
+    return exponents[:k]

@@ -1,0 +1,63 @@
+"""What a spectrum is taken of: a torch module, cell, network or map, as a stack of tangent maps with its states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aelle.lyapunov.cell_tangent import CellTangent
+from aelle.lyapunov.driven_map import DrivenMap, DrivenMapTangent
+from aelle.lyapunov.factorise import random_frame
+from aelle.lyapunov.tangent import TangentMap
+from aelle.recurrent.convert import cells_of, initial_states
+
+System = nn.Module | DrivenMap
+
+
+def check_settings(state: str, qr_interval: int | str, dtype: torch.dtype, tolerance: float | None) -> None:
+    """Refuse, by ValueError, settings that no system allows."""
+    if state not in ("full", "hidden"):
+        raise ValueError(f'state must be "full" or "hidden", got {state!r}')
+    if qr_interval != "auto" and (not isinstance(qr_interval, int) or qr_interval < 1):
+        raise ValueError(f'qr_interval must be "auto" or a number of steps, got {qr_interval!r}')
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype must be torch.float64 or torch.float32, got {dtype}")
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(f"tolerance must be positive, got {tolerance}")
+
+
+def stack_and_states(
+    system: System, sequences: list[Tensor] | None, hidden_only: bool, dtype: torch.dtype, initial_state: Any
+) -> tuple[list[TangentMap], list[Tensor]]:
+    """One tangent map and its initial states (rows, n) for each layer; ValueError where the inputs do not fit."""
+    rows = None if sequences is None else len(sequences)
+    input_size = None if sequences is None else sequences[0].shape[-1]
+    if isinstance(system, DrivenMap):
+        if hidden_only:
+            raise ValueError('state="hidden" needs a recurrent cell; a DrivenMap has no hidden part')
+        device = sequences[0].device if sequences else torch.device("cpu")
+        states = initial_states([system.state_size], rows, initial_state, dtype, device)
+        return [DrivenMapTangent(system, input_size, dtype, states[0].device)], states
+    cells = cells_of(system, dtype)
+    if input_size is not None and input_size != cells[0].input_size:
+        raise ValueError(
+            f"inputs have {input_size} features a step, but the network takes {cells[0].input_size}"
+        )
+    device = next(cells[0].parameters()).device
+    states = initial_states([cell.state_size for cell in cells], rows, initial_state, dtype, device)
+    return [CellTangent(cell, hidden_only) for cell in cells], states
+
+
+def first_frames(
+    tangent: TangentMap, k: int | None, like: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Return the same frame for every row, so that a result does not depend on its place in the batch.
+
+    Finite averages of neighbouring directions may come out of order; a few directions more than k are run, so
+    that the k largest are those of the full spectrum.
+    """
+    count = tangent.size if k is None else min(k + 2 + k // 8, tangent.size)
+    frame = random_frame(tangent.size, count, like.dtype, like.device, generator)
+    return frame.repeat(len(like), 1, 1)
