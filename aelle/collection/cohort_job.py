@@ -218,7 +218,9 @@ def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> dict[str, str]
 
 def _show_recorded(job: Job, cohort: Cohort, resumed: int) -> None:
     """Show `on_epoch` the epochs recorded before, so that it knows what it would in an uninterrupted run."""
-    for number in range(resumed + 1) if job.on_epoch is not None else ():
+    if job.on_epoch is None:
+        return
+    for number in range(resumed + 1):
         job.on_epoch(read_table(job.folder.epoch_file(cohort.cohort_id, number)).to_pylist())
 
 

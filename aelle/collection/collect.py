@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -148,12 +149,13 @@ def _run(job: Job, pending: list[Cohort], engine: Engine, summary: CollectionSum
         disable=not progress,
         smoothing=0.05,
     ) as bar:
-        watch = _FailureWatch(training.stop_after_failures)
+        watch, started = _FailureWatch(training.stop_after_failures), time.monotonic()
         # Closing ends the workers whatever ends this loop: completion, an error, or Ctrl-C.
         with closing(engine.run(run_cohort, job, pending, bar.update)) as results:
             for result in results:
                 _note(job, result, summary)
-                bar.set_postfix(_postfix(summary), refresh=False)
+                seconds = max(time.monotonic() - started, 1e-9)
+                bar.set_postfix(_postfix(summary, (bar.n - done_before) / epochs / seconds), refresh=False)
                 watch.see(result)
         bar.update(bar.total - bar.n)
 
@@ -168,12 +170,13 @@ def _note(job: Job, result: CohortResult, summary: CollectionSummary) -> None:
         append_failure(folder, {"cohort": result.cohort_id, **failure, "rerun": command})
 
 
-def _postfix(summary: CollectionSummary) -> dict[str, Any]:
-    """What the bar says besides the epochs: the best network so far, and what went wrong."""
+def _postfix(summary: CollectionSummary, networks_per_second: float) -> dict[str, Any]:
+    """What the bar says besides the epochs: whole networks a second, the best so far, and what went wrong."""
     shown = {
         status: summary.statuses[status] for status in ("diverged", "failed") if status in summary.statuses
     }
-    return ({"best": f"{summary.best_metric:.3g}"} if summary.best_metric is not None else {}) | shown
+    best = {"best": f"{summary.best_metric:.3g}"} if summary.best_metric is not None else {}
+    return {"networks/s": f"{networks_per_second:.3g}"} | best | shown
 
 
 class _FailureWatch:

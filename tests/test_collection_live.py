@@ -1,0 +1,58 @@
+"""What a collection shows while it runs, and that the clock on the wall decides nothing."""
+
+import itertools
+import re
+import time
+
+import pandas as pd
+
+from aelle.collection.collect import collect
+from aelle.collection.status import status
+from aelle.records import ExperimentFolder
+from tests.test_collection import comparable, experiment
+
+
+class InThisProcess:
+    """An engine that works where the test can change what the clock says."""
+
+    def run(self, function, job, cohorts, report):
+        for cohort in cohorts:
+            yield function(job, cohort, report)
+
+
+def test_the_bar_tells_networks_a_second_and_the_best_so_far(tmp_path, capsys):
+    collect(experiment(), tmp_path / "x", engine=InThisProcess())
+    shown = capsys.readouterr().err
+    rates = [float(rate) for rate in re.findall(r"networks/s=([0-9.e+-]+)", shown)]
+    assert rates
+    assert all(rate > 0 for rate in rates)
+    assert re.search(r"best=0\.\d+", shown)
+    assert re.search(r"100%.*45/45", shown.replace("\n", " "))
+
+
+def test_a_clock_that_runs_backwards_changes_nothing(tmp_path, monkeypatch, capsys):
+    quiet, backwards = ExperimentFolder(tmp_path / "quiet"), ExperimentFolder(tmp_path / "backwards")
+    collect(experiment(), quiet, progress=False, engine=InThisProcess())
+    hours = itertools.count()
+    now = time.time()
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: now - 3600 * next(hours))
+        patched.setattr(time, "time_ns", lambda: int(1e9 * (now - 3600 * next(hours))))
+        patched.setattr("tqdm.std.time", time.time)
+
+        # Stopped in the middle and resumed, with every reading of the clock an hour before the last one.
+        def stop_at_epoch_two(rows):
+            if rows[0]["epoch"] == 2:
+                raise KeyboardInterrupt
+            return []
+
+        try:
+            collect(experiment(), backwards, engine=InThisProcess(), on_epoch=stop_at_epoch_two)
+        except KeyboardInterrupt:
+            assert status(backwards).finished == 0
+        collect(experiment(), backwards, engine=InThisProcess())
+        found = status(backwards)
+    assert next(hours) > 10
+    assert (found.finished, found.network_epochs) == (9, 45)
+    pd.testing.assert_frame_equal(comparable(backwards), comparable(quiet), check_exact=True)
+    assert "Traceback" not in capsys.readouterr().err
