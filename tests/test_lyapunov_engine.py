@@ -289,7 +289,7 @@ def mp_exponents(jacobians, frame, steps):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "make, size, scale", [(nn.RNN, 12, 1), (nn.RNN, 12, 4), (nn.GRU, 10, 3), (nn.LSTM, 6, 1), (nn.LSTM, 6, 4)]
+    "make, size, scale", [(nn.RNN, 16, 1), (nn.RNN, 16, 4), (nn.GRU, 16, 3), (nn.LSTM, 8, 1), (nn.LSTM, 8, 4)]
 )
 def test_high_precision_products_agree(make, size, scale):
     net = module(make, size=size, scale=scale).double()

@@ -127,7 +127,7 @@ class FrameRun:
         segment = self.tangent.segment(inputs, self.state, steps, self.k, self._chart)
         if 0 in marks:
             self._mark(self.frame)
-        cached, position = self.tangent.chunk_steps(self.rows, self.k), 0
+        cached, position = segment.chunk_steps, 0
         while position < steps:
             # A whole number of intervals, and none across a mark.
             whole = max(cached // self._interval.steps, 1) * self._interval.steps

@@ -64,16 +64,6 @@ class CellTangent:
         steps = SEGMENT_BYTES // (8 * rows * self.cell.gates * self.cell.hidden_size)
         return max(32, min(LONGEST_SEGMENT, steps))
 
-    def chunk_steps(self, rows: int, k: int) -> int:
-        """Steps whose Jacobians fit the cache."""
-        if self.through_weights(k):
-            return 64
-        return max(1, CACHED_BYTES // (8 * rows * self.size * self.cell.hidden_size))
-
-    def through_weights(self, k: int) -> bool:
-        """Products through the weights cost G n² k, forming J and applying it G n² · (cheap) + n² k."""
-        return self.cell.gates == 1 or 8 * k <= self.cell.hidden_size
-
 
 class CellSegment:
     """A piece of a cell's trajectory, linearised by gates where the cell has that form, else by its Jacobian."""
@@ -82,8 +72,13 @@ class CellSegment:
         self, tangent: CellTangent, inputs: Tensor, states: Tensor, terms: Any, k: int, chart: Tensor | None
     ) -> None:
         self._cell, self._networks, self._size = tangent.cell, tangent.networks, tangent.size
-        self._through_weights = tangent.through_weights(k)
         rows, steps = inputs.shape[:-2].numel(), inputs.shape[-2]
+        # Products through the weights cost G n² k, forming J and applying it G n² · (cheap) + n² k.
+        hidden = self._cell.hidden_size
+        self._through_weights = terms is not None and (self._cell.gates == 1 or 8 * k <= hidden)
+        width = self._cell.state_size if terms is None else hidden
+        cached = CACHED_BYTES // (8 * rows * self._size * width)
+        self.chunk_steps = 64 if self._through_weights else max(1, cached)
         self.states = states.reshape(rows, steps + 1, -1)
         self._inputs = inputs.reshape(rows, steps, -1)
         self._terms = terms

@@ -123,10 +123,6 @@ class DrivenMapTangent:
         """All that is wanted: a map's states are small."""
         return LONGEST_SEGMENT
 
-    def chunk_steps(self, rows: int, k: int) -> int:
-        """Steps whose Jacobians take a few megabytes: vmap has a high price per call."""
-        return max(1, 16_000_000 // (8 * rows * self.size**2))
-
 
 class MapSegment:
     """A piece of a map's trajectory, linearised by its Jacobian, or by products with the frame where that is None."""
@@ -136,6 +132,8 @@ class MapSegment:
 
     def __init__(self, step: Step, jacobian: Step | None, inputs: Tensor | None, states: Tensor) -> None:
         self._step, self._jacobian, self._inputs, self.states = step, jacobian, inputs, states
+        # Steps whose Jacobians take a few megabytes: vmap has a high price per call.
+        self.chunk_steps = max(1, 16_000_000 // (8 * states.shape[0] * states.shape[-1] ** 2))
 
     def chunk(self, start: int, stop: int) -> Linearisation:
         """Jacobians of the steps from start to stop."""

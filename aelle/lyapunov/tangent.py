@@ -68,11 +68,13 @@ class Segment(Protocol):
         states: (rows, steps + 1, state size).
         log_abs_det: closed form of ln|det J| at each step, (rows, steps), or None.
         chart: what the next segment needs to go on in the same coordinates.
+        chunk_steps: how many steps to linearise at a time, so that their Jacobians stay in the cache.
     """
 
     states: Tensor
     log_abs_det: Tensor | None
     chart: Tensor | None
+    chunk_steps: int
 
     def chunk(self, start: int, stop: int) -> Linearisation:
         """Jacobians of the steps from start to stop."""
@@ -97,9 +99,6 @@ class TangentMap(Protocol):
 
     def segment_steps(self, rows: int) -> int:
         """How long a piece of trajectory to hold at once."""
-
-    def chunk_steps(self, rows: int, k: int) -> int:
-        """How many steps to linearise at a time, so that their Jacobians stay in the cache."""
 
 
 class DenseJacobians:
