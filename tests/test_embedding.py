@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,10 @@ import pytest
 import torch
 
 from aelle.config import Autoencoder as Settings
-from aelle.embedding.autoencoder import Autoencoder, Embedded
+from aelle.embedding.autoencoder import Autoencoder, Embedded, Inputs
 from aelle.embedding.dataset import EmbeddingError, Metric, load_dataset
 from aelle.embedding.fit import load, train
-from aelle.embedding.losses import joint_loss, prediction_weight
+from aelle.embedding.losses import final_prediction_weight, joint_loss, prediction_weight
 from aelle.embedding.members import Split, fit_members, validation_splits
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform, resample
 from aelle.records import SCHEMA, ExperimentFolder, RecordsError, read_records
@@ -122,25 +123,26 @@ def test_resample_takes_any_size():
     assert np.all(result[0] == 1.0)
 
 
-def test_transform_floors_infinities_and_round_trips(folder):
+def test_transform_masks_infinities_and_round_trips(folder):
     dataset = load_dataset(folder)
     transform = SpectraTransform.fit(dataset.spectra, ["spectrum", "change", "temporal_std"], 32, 6)
-    applied = transform.apply(dataset.spectra)
-    assert applied.shape == (179, 3, 32)
+    applied, mask = transform.apply_with_mask(dataset.spectra)
+    assert applied.shape == mask.shape == (179, 3, 32)
     assert np.isfinite(applied).all()
-    assert abs(applied[:, 0].mean()) < 1e-5
-    finite = np.concatenate(dataset.spectra["spectrum"].to_list())
-    assert finite[np.isfinite(finite)].min() <= transform.floor
+    dead = dataset.spectra["network_id"] == f"{5:012x}"
+    assert mask[~dead].all()
+    assert (mask[dead] == 0).any()
+    assert np.all(applied[mask == 0] == 0)
     again = SpectraTransform.from_json(json.loads(json.dumps(transform.to_json())))
     assert np.array_equal(again.apply(dataset.spectra), applied)
-    in_nats = transform.invert(applied)[:, 0]
+    in_nats = transform.invert(applied, dataset.spectra["epoch"].to_numpy())[:, 0]
     assert np.allclose(in_nats[0], resample([dataset.spectra["spectrum"][0]], 32)[0], atol=1e-5)
 
 
 def test_change_channel_is_zero_at_the_first_epoch(folder):
     dataset = load_dataset(folder)
     transform = SpectraTransform.fit(dataset.spectra, ["change"], 16, 6)
-    nats = transform.invert(transform.apply(dataset.spectra))
+    nats = transform.invert(transform.apply(dataset.spectra), dataset.spectra["epoch"].to_numpy())
     assert np.allclose(nats[dataset.spectra["epoch"] == 0], 0, atol=1e-6)
     assert np.abs(nats[dataset.spectra["epoch"] == 3]).max() > 0.01
 
@@ -194,36 +196,31 @@ def test_unseen_architecture_is_all_zeros():
 
 # ---- autoencoder and losses
 
+SMALL = Settings(channels=["spectrum", "change"], length=8, hidden_sizes=[8], latent_size=4, dropout=0)
 
-def model(members=2, **options):
-    return Autoencoder(members, 12, 3, [8], 4, **options)
+
+def model(members=2, **changes):
+    return Autoencoder(members, SMALL.model_copy(update=changes), context_size=3, summary_size=2)
 
 
 def inputs(members=2, rows=5):
     generator = torch.Generator().manual_seed(1)
-    return [torch.randn(members, rows, n, generator=generator) for n in (12, 1, 3)]
+    spectra, summary, epoch, context = (
+        torch.randn(members, rows, *sizes, generator=generator) for sizes in ((2, 8), (2,), (1,), (3,))
+    )
+    return Inputs(spectra, torch.ones_like(spectra), summary, epoch, context)
 
 
 def test_shapes():
-    embedded = model()(*inputs())
+    embedded = model()(inputs())
     assert embedded.latent.shape == (2, 5, 4)
-    assert embedded.reconstruction.shape == (2, 5, 12)
+    assert embedded.reconstruction.shape == (2, 5, 16)
     assert embedded.prediction.shape == embedded.prediction_in_context.shape == (2, 5)
 
 
-def test_members_never_mix():
-    net, (spectra, epoch, context) = model().eval(), inputs()
-    before = net(spectra, epoch, context).prediction
-    changed = spectra.clone()
-    changed[1] += 1
-    after = net(changed, epoch, context).prediction
-    assert torch.equal(before[0], after[0])
-    assert not torch.equal(before[1], after[1])
-
-
 def test_only_the_second_head_sees_the_context():
-    net, (spectra, epoch, context) = model().eval(), inputs()
-    one, other = net(spectra, epoch, context), net(spectra, epoch, context + 1)
+    net, given = model().eval(), inputs()
+    one, other = net(given), net(replace(given, context=given.context + 1))
     assert torch.equal(one.prediction, other.prediction)
     assert torch.equal(one.latent, other.latent)
     assert not torch.equal(one.prediction_in_context, other.prediction_in_context)
@@ -232,38 +229,83 @@ def test_only_the_second_head_sees_the_context():
 def test_dropout_leaves_the_callers_random_state_alone():
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    model(dropout=0.5).train()(*inputs())
+    model(dropout=0.5, kl_weight=0.1).train()(inputs())
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_loss_terms_against_their_definition():
-    spectra = torch.zeros(1, 2, 3)
-    embedded = Embedded(
+def embedded_by_hand(**further):
+    return Embedded(
         latent=torch.zeros(1, 2, 1),
         reconstruction=torch.tensor([[[1.0, 1, 1], [2, 2, 2]]]),
         prediction=torch.tensor([[1.0, 5.0]]),
         prediction_in_context=torch.tensor([[3.0, 5.0]]),
+        **further,
     )
-    scores = torch.zeros(1, 2)
-    terms = joint_loss(embedded, spectra, scores, torch.tensor([[1.0, 0.0]]), weight=2.0)
-    assert terms.named() == {"reconstruction": 1.0, "prediction": 5.0, "total": 11.0}
-    both = joint_loss(embedded, spectra, scores, torch.ones(1, 2), weight=2.0)
-    assert both.named()["reconstruction"] == 2.5
+
+
+def given_by_hand(mask):
+    none = torch.zeros(1, 2, 0)
+    return Inputs(torch.zeros(1, 2, 1, 3), torch.tensor(mask).reshape(1, 2, 1, 3), none, none, none)
+
+
+def terms_of(embedded, row_weight, mask=((1.0, 1, 1), (1, 1, 1)), **changes):
+    settings = Settings(**changes)
+    given = given_by_hand(mask)
+    return joint_loss(embedded, given, torch.zeros(1, 2), torch.tensor([row_weight]), 2.0, settings).named()
+
+
+def test_loss_terms_against_their_definition():
+    terms = terms_of(embedded_by_hand(), [1.0, 0.0])
+    assert terms == {"reconstruction": 1.0, "prediction": 5.0, "divergence": 0.0, "total": 11.0}
+    assert terms_of(embedded_by_hand(), [1.0, 1.0])["reconstruction"] == 2.5
+    assert terms_of(embedded_by_hand(), [1.0, 1.0], reconstruction_loss="absolute")["reconstruction"] == 1.5
+    assert terms_of(embedded_by_hand(), [1.0, 0.0], reconstruction_weight=0.0)["total"] == 10.0
+
+
+def test_masked_positions_cost_nothing():
+    embedded = embedded_by_hand()
+    embedded.reconstruction[0, 0, 2] = 100.0
+    terms = terms_of(embedded, [1.0, 1.0], mask=((1.0, 1, 0), (0, 0, 0)))
+    assert terms["reconstruction"] == 0.5  # 1 in the first row; the second, masked altogether, has none
+
+
+def test_gaussian_loss_is_the_negative_log_likelihood():
+    spread = torch.tensor([[0.5, 1.0]])
+    embedded = embedded_by_hand(spread=spread, spread_in_context=spread)
+    gaussian = torch.distributions.Normal(embedded.prediction, spread)
+    second = torch.distributions.Normal(embedded.prediction_in_context, spread)
+    expected = -(gaussian.log_prob(torch.zeros(1, 2)) + second.log_prob(torch.zeros(1, 2))).mean() / 2
+    got = terms_of(embedded, [1.0, 1.0], prediction_loss="gaussian")["prediction"]
+    assert np.isclose(got, float(expected) - 0.5 * np.log(2 * np.pi))
+
+
+def test_divergence_is_that_of_the_two_gaussians():
+    embedded = replace(
+        embedded_by_hand(),
+        latent=torch.tensor([[[0.3], [-1.0]]]),
+        log_variance=torch.tensor([[[0.5], [-2.0]]]),
+    )
+    latent = torch.distributions.Normal(embedded.latent, (embedded.log_variance / 2).exp())
+    expected = torch.distributions.kl_divergence(latent, torch.distributions.Normal(0.0, 1.0)).mean()
+    terms = terms_of(embedded, [1.0, 1.0], kl_weight=0.1)
+    assert np.isclose(terms["divergence"], float(expected))
+    assert np.isclose(terms["total"], 2.5 + 2 * terms["prediction"] + 0.1 * terms["divergence"])
 
 
 def test_prediction_weight_rises_to_its_end():
-    weights = [prediction_weight(epoch, 0.1, 1.1, 10.0) for epoch in range(100)]
+    settings = Settings(prediction_weight_growth=1.1)
+    weights = [prediction_weight(epoch, settings) for epoch in range(100)]
     assert weights[0] == 0.1
     assert np.isclose(weights[1], 0.11)
-    assert weights[-1] == 10.0
+    assert weights[-1] == final_prediction_weight(settings) == 10.0
     assert np.all(np.diff(weights) >= 0)
-    assert prediction_weight(100_000, 0.1, 1.5, 10.0) == 10.0
+    assert prediction_weight(100_000, settings) == 10.0
 
 
 # ---- training
 
 
-QUICK = Settings(epochs=8, hidden_sizes=[16], length=16)
+QUICK = Settings(epochs=8, hidden_sizes=[16], length=16, forest_trees=10)
 
 
 def test_equal_seeds_give_equal_members_and_leave_the_random_state_alone(folder):
@@ -350,7 +392,7 @@ def test_history_names_every_loss_term(trained):
     terms = {
         f"{part}_{name}"
         for part in ("training", "validation")
-        for name in ("reconstruction", "prediction", "total")
+        for name in ("reconstruction", "prediction", "divergence", "total")
     }
     assert set(content["history"][0]) == terms | {"prediction_weight"}
     assert set(content["split"]) == {"training", "validation"}
@@ -478,7 +520,11 @@ def test_weights_of_another_checkpoint(checkpoint):
     [
         (lambda text: text[:200], "not valid JSON"),
         (lambda text: "[]", "not the description of an aelle autoencoder"),
-        (lambda text: text.replace("aelle autoencoder 1", "something else"), "not the description"),
+        (lambda text: text.replace("aelle autoencoder 2", "something else"), "not the description"),
+        (
+            lambda text: text.replace("aelle autoencoder 2", "aelle autoencoder 1"),
+            "written by another version",
+        ),
         (lambda text: text.replace('"latent_size": 8', '"latent_size": 7'), "not a usable autoencoder"),
         (lambda text: text.replace('"length": 32', '"length": 31'), "not a usable autoencoder"),
         (lambda text: text.replace('"split"', '"spilt"'), "not a usable autoencoder"),

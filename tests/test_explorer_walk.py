@@ -96,7 +96,7 @@ def test_missing_foreign_and_damaged_autoencoders(folder, tmp_path):
     description.write_text(json.dumps(content | {"format": "another"}))
     with pytest.raises(ExplorerError, match="another version"):
         load_decoder(copy)
-    del content["transform"]["spectra"]["mean"]
+    del content["transform"]["spectra"]["standardisation"]
     description.write_text(json.dumps(content))
     with pytest.raises(ExplorerError, match="damaged"):
         load_decoder(copy)

@@ -10,56 +10,45 @@ trained as one batched product. Members never mix, so M autoencoders at once are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from aelle.config import Autoencoder as Settings
+from aelle.embedding.encoders.encoder import EncoderShape
+from aelle.embedding.encoders.registry import make_encoder
+from aelle.embedding.layers import layers
+
+_LARGEST_LOG_VARIANCE = 8.0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """R rows as each of M members sees them."""
+
+    spectra: Tensor  # (M, R, channels, length), standardised, zero where masked
+    mask: Tensor  # (M, R, channels, length), 1 where recorded and trusted
+    summary: Tensor  # (M, R, summaries); of width 0 without summaries
+    epoch: Tensor  # (M, R, 1), scaled to [0, 1]
+    context: Tensor  # (M, R, context_size): architecture and size
+
+    def rows(self, chosen: Tensor) -> Inputs:
+        """Return the rows at these positions, the same for every member."""
+        return Inputs(*(getattr(self, name)[:, chosen] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
 class Embedded:
     """What the autoencoder says of R spectra, for each of M members."""
 
-    latent: Tensor  # (M, R, latent_size)
-    reconstruction: Tensor  # (M, R, input_size), standardised
+    latent: Tensor  # (M, R, latent_size); its mean where the autoencoder is variational
+    reconstruction: Tensor  # (M, R, channels · length), standardised
     prediction: Tensor  # (M, R), score read off the latent point
     prediction_in_context: Tensor  # (M, R), score read off latent point, architecture and size
-
-
-class MemberLinear(nn.Module):
-    """M linear maps side by side, (M, R, in) → (M, R, out), with torch's own initialisation U(±1/√in)."""
-
-    def __init__(self, members: int, inputs: int, outputs: int, generator: torch.Generator) -> None:
-        super().__init__()
-        bound = inputs**-0.5
-        weight = torch.rand(members, inputs, outputs, generator=generator)
-        bias = torch.rand(members, 1, outputs, generator=generator)
-        self.weight = nn.Parameter((2 * weight - 1) * bound)
-        self.bias = nn.Parameter((2 * bias - 1) * bound)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply each member's map to its own rows."""
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
-class MemberDropout(nn.Module):
-    """Dropout that draws from its own generator, so that the caller's random state is left alone."""
-
-    def __init__(self, probability: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self.probability, self.generator = probability, generator
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Zero entries with the given probability in training; identity otherwise.
-
-        Members share the mask: they differ in data and weights, and random numbers cost as much as products.
-        """
-        if not self.training or self.probability == 0:
-            return x
-        kept = torch.rand(x.shape[1:], generator=self.generator) >= self.probability
-        return x * kept / (1 - self.probability)
+    spread: Tensor | None = None  # (M, R), predicted standard deviation of the score, where it was learnt
+    spread_in_context: Tensor | None = None
+    log_variance: Tensor | None = None  # (M, R, latent_size), of a variational latent point
 
 
 class Autoencoder(nn.Module):
@@ -67,61 +56,78 @@ class Autoencoder(nn.Module):
 
     Args:
         members: M.
-        input_size: channels × length of a standardised spectrum.
+        settings: widths, encoder, activation, and which options are on.
         context_size: width of the context that the second head sees (architecture and size).
-        hidden_sizes: widths of the encoder's hidden layers; the decoder mirrors them.
-        latent_size: dimension of the latent space.
-        dropout: probability of dropout after each hidden layer of the encoder and the heads.
-        seed: determines initial weights and dropout.
+        summary_size: width of the summaries that the encoder sees besides the channels.
+        seed: determines initial weights, dropout and latent noise.
     """
 
     def __init__(
-        self,
-        members: int,
-        input_size: int,
-        context_size: int,
-        hidden_sizes: Sequence[int],
-        latent_size: int,
-        dropout: float = 0.0,
-        seed: int = 0,
+        self, members: int, settings: Settings, context_size: int, summary_size: int = 0, seed: int = 0
     ) -> None:
         super().__init__()
         self.generator = torch.Generator().manual_seed(seed)
-        self.members, self.dropout = members, dropout
-        mirrored = list(reversed(hidden_sizes))
-        head = [2 * latent_size]
-        # The epoch is one more input of each part.
-        self.encoder = self._layers([input_size + 1, *hidden_sizes, latent_size], dropout)
-        self.decoder = self._layers([latent_size + 1, *mirrored, input_size], 0.0)
-        self.head = self._layers([latent_size + 1, *head, 1], dropout)
-        self.head_in_context = self._layers([latent_size + 1 + context_size, *head, 1], dropout)
+        self.members, self.settings = members, settings
+        self.epoch_size = int(settings.epoch_conditioned)
+        self.outputs = 1 + (settings.prediction_loss == "gaussian")
+        input_size = len(settings.channels) * settings.length
+        shape = EncoderShape(
+            members,
+            len(settings.channels),
+            settings.length,
+            self.epoch_size + summary_size,
+            settings.hidden_sizes,
+            settings.latent_size * (1 + (settings.kl_weight > 0)),
+            settings.activation,
+            settings.dropout,
+        )
+        self.encoder = make_encoder(settings.encoder, shape, self.generator)
+        known = settings.latent_size + self.epoch_size
+        dropped = settings.dropout if settings.decoder_dropout else 0.0
+        mirrored = [known, *reversed(settings.hidden_sizes), input_size]
+        self.decoder = layers(members, mirrored, self.generator, settings.activation, dropped, dropped)
+        self.head = self._head(known)
+        self.head_in_context = self._head(known + context_size)
 
-    def _layers(self, sizes: Sequence[int], dropout: float) -> nn.Sequential:
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(sizes[:-1]):
-            layers += [MemberLinear(self.members, inputs, outputs, self.generator), nn.SiLU()]
-            layers += [MemberDropout(dropout, self.generator)]
-        layers.append(MemberLinear(self.members, sizes[-2], sizes[-1], self.generator))
-        return nn.Sequential(*layers)
+    def _head(self, inputs: int) -> nn.Sequential:
+        sizes = [inputs, *self.settings.head_sizes, self.outputs]
+        return layers(self.members, sizes, self.generator, self.settings.activation, self.settings.dropout)
 
-    def forward(self, spectra: Tensor, epoch: Tensor, context: Tensor) -> Embedded:
-        """Embed, reconstruct and predict.
-
-        Args:
-            spectra: (M, R, input_size), standardised.
-            epoch: (M, R, 1), scaled to [0, 1].
-            context: (M, R, context_size).
-        """
-        latent = self.encoder(torch.cat([spectra, epoch], dim=-1))
-        known = torch.cat([latent, epoch], dim=-1)
+    def forward(self, inputs: Inputs) -> Embedded:
+        """Embed, reconstruct and predict; in training a variational latent point is drawn, else it is the mean."""
+        extra = torch.cat([inputs.summary, self._conditioned(inputs.epoch)], dim=-1)
+        encoded = self.encoder(inputs.spectra, inputs.mask, extra)
+        latent, log_variance, point = encoded, None, encoded
+        if self.settings.kl_weight > 0:
+            latent, log_variance = encoded.chunk(2, dim=-1)
+            log_variance = log_variance.clamp(-_LARGEST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE)
+            point = self._drawn(latent, log_variance)
+        known = torch.cat([point, self._conditioned(inputs.epoch)], dim=-1)
+        prediction, spread = self._distribution(self.head(known))
+        in_context, spread_in_context = self._distribution(
+            self.head_in_context(torch.cat([known, inputs.context], dim=-1))
+        )
         return Embedded(
-            latent=latent,
-            reconstruction=self.decoder(known),
-            prediction=self.head(known).squeeze(-1),
-            prediction_in_context=self.head_in_context(torch.cat([known, context], dim=-1)).squeeze(-1),
+            latent, self.decoder(known), prediction, in_context, spread, spread_in_context, log_variance
         )
 
     def decode(self, latent: Tensor, epoch: Tensor) -> Tensor:
-        """Map latent points (M, R, latent_size) back to standardised spectra (M, R, input_size)."""
-        reconstruction: Tensor = self.decoder(torch.cat([latent, epoch], dim=-1))
+        """Map latent points (M, R, latent_size) back to standardised spectra (M, R, channels · length)."""
+        reconstruction: Tensor = self.decoder(torch.cat([latent, self._conditioned(epoch)], dim=-1))
         return reconstruction
+
+    def _conditioned(self, epoch: Tensor) -> Tensor:
+        return epoch[..., : self.epoch_size]
+
+    def _drawn(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        if not self.training:
+            return mean
+        noise = torch.randn(mean.shape, generator=self.generator)
+        return mean + noise * (log_variance / 2).exp()
+
+    def _distribution(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Split a head's output into the predicted score and, where it was learnt, its standard deviation."""
+        if self.outputs == 1:
+            return output.squeeze(-1), None
+        log_variance = output[..., 1].clamp(-_LARGEST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE)
+        return output[..., 0], (log_variance / 2).exp()

@@ -29,7 +29,8 @@ from aelle.embedding.optimise import History, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
 from aelle.records import ExperimentFolder, write_bytes, write_json
 
-FORMAT = "aelle autoencoder 1"
+_NORMAL_95 = 1.6448536  # the 95 % quantile of N(0, 1): a central 90 % between its two signs
+FORMAT = "aelle autoencoder 2"
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ class FittedAutoencoder:
 
         Returns:
             network_id, epoch, latent_0 …, predicted (from the spectrum alone) and predicted_in_context (with
-            architecture and size) in metric units, reconstruction_error (root mean square, in training
-            standard deviations).
+            architecture and size) in metric units, with predicted_lower and predicted_upper (the central 90 %)
+            where the heads predict a Gaussian; reconstruction_error (root mean square over the trusted
+            positions, in training standard deviations).
 
         Raises:
             EmbeddingError: where the records hold no spectrum, or spectra of another task or convention.
@@ -69,11 +71,17 @@ class FittedAutoencoder:
         if rows.empty:
             raise EmbeddingError("the records hold no spectrum to embed")
         networks = records.drop_duplicates("network_id").set_index("network_id").loc[rows["network_id"]]
-        embedded, spectra = self.members.embed(rows, networks)
+        embedded, inputs = self.members.embed(rows, networks)
         target = self.members.transforms[0].target
         latent = embedded.latent[0].numpy()
         columns = {f"latent_{i}": latent[:, i] for i in range(self.latent_size)}
-        error = (embedded.reconstruction[0] - spectra[0]).square().mean(dim=1).sqrt()
+        if embedded.spread is not None:
+            for name, side in (("predicted_lower", -1), ("predicted_upper", 1)):
+                quantile = embedded.prediction[0] + side * _NORMAL_95 * embedded.spread[0]
+                columns[name] = target.invert(quantile.numpy())
+        mask = inputs.mask[0].flatten(start_dim=1)
+        squared = (embedded.reconstruction[0] - inputs.spectra[0].flatten(start_dim=1)).square() * mask
+        error = (squared.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).sqrt()
         return rows[["network_id", "epoch"]].assign(
             **columns,
             predicted=target.invert(embedded.prediction[0].numpy()),
@@ -83,13 +91,25 @@ class FittedAutoencoder:
 
     @torch.no_grad()
     def decode(self, latent: np.ndarray, epoch: float) -> np.ndarray:
-        """Decode latent points (rows, latent_size) into spectra (rows, length) in nats per step."""
+        """Decode latent points (rows, latent_size) into spectra (rows, length) in nats per step.
+
+        Raises:
+            EmbeddingError: where the bare spectrum is not among the channels.
+        """
         transform = self.members.transforms[0].spectra
+        if "spectrum" not in transform.channels:
+            raise EmbeddingError(
+                "this autoencoder does not see the bare spectrum and so cannot decode into one; "
+                "add 'spectrum' to [autoencoder] channels and run `aelle train` again"
+            )
         points = torch.from_numpy(np.array(latent, dtype=np.float32, ndmin=2)).unsqueeze(0)
         scaled = torch.full((1, points.shape[1], 1), float(transform.epoch_scale(np.array(epoch))))
         with single_threaded():
             decoded = self.members.model.eval().decode(points, scaled)[0].numpy()
-        channels = transform.invert(decoded.reshape(len(decoded), len(transform.channels), transform.length))
+        channels = transform.invert(
+            decoded.reshape(len(decoded), len(transform.channels), transform.length),
+            np.full(len(decoded), float(epoch)),
+        )
         spectra: np.ndarray = channels[:, transform.channels.index("spectrum")]
         return spectra
 
@@ -181,7 +201,12 @@ def _read_description(path: Path) -> dict[str, Any]:
         content = json.loads(_read(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise EmbeddingError(f"{path}: not valid JSON ({error}); run `aelle train` again") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    found = content.get("format") if isinstance(content, dict) else None
+    if isinstance(found, str) and found.startswith("aelle autoencoder ") and found != FORMAT:
+        raise EmbeddingError(
+            f"{path}: written by another version ({found!r}, this one reads {FORMAT!r}); run `aelle train` again"
+        )
+    if found != FORMAT:
         raise EmbeddingError(f"{path}: not the description of an aelle autoencoder (format {FORMAT!r})")
     return content
 
@@ -193,17 +218,11 @@ def _rebuild(content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) ->
         TargetTransform.from_json(content["transform"]["target"]),
         ContextTransform.from_json(content["transform"]["context"]),
     )
-    expected = (len(settings.channels), settings.length)
-    if transforms.spectra.mean.shape != expected or transforms.spectra.scale.shape != expected:
-        raise ValueError(f"the transform's arrays are not of shape {expected}")
-    model = Autoencoder(
-        members=1,
-        input_size=len(settings.channels) * settings.length,
-        context_size=transforms.context.width,
-        hidden_sizes=settings.hidden_sizes,
-        latent_size=settings.latent_size,
-        dropout=settings.dropout,
-    )
+    shape = (len(settings.channels), settings.length)
+    if transforms.spectra.standardisation.mean.shape[1:] != shape:
+        raise ValueError(f"the transform's arrays are not of shape {shape}")
+    summary = transforms.spectra.summary.mean.shape[1] if settings.summaries else 0
+    model = Autoencoder(1, settings, transforms.context.width, summary)
     model.load_state_dict(dict(weights))
     return FittedAutoencoder(
         FittedMembers(model, [transforms], History(list(content["history"]), int(content["best_epoch"]))),

@@ -187,10 +187,25 @@ def read_experiment(folder: ExperimentFolder) -> Experiment:
 
 
 def spectrum_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """Select the rows that hold a usable spectrum: at least one exponent and none of them NaN or +inf."""
-    rows = records.loc[records["spectrum"].notna(), ["network_id", "epoch", *SPECTRUM_COLUMNS]]
+    """Select the rows that hold a usable spectrum: at least one exponent and none of them NaN or +inf.
+
+    All list-valued columns come along.
+    """
+    columns = ["network_id", "epoch", *SPECTRUM_COLUMNS, *_further_lists(records)]
+    rows = records.loc[records["spectrum"].notna(), columns]
     usable = [len(s) > 0 and not np.isnan(s).any() and not np.isposinf(s).any() for s in rows["spectrum"]]
     return rows[np.array(usable, dtype=bool)].reset_index(drop=True)
+
+
+def _further_lists(records: pd.DataFrame) -> list[str]:
+    """Names of the other columns that hold lists of numbers: each may be a channel of the encoder."""
+    others = records.columns.difference([*SPECTRUM_COLUMNS, "weight_statistics"], sort=False)
+    return [
+        name
+        for name in others
+        if records[name].dtype == object
+        and records[name].map(lambda v: isinstance(v, (list, np.ndarray))).any()
+    ]
 
 
 def _one_of_each(records: pd.DataFrame, experiment: Experiment) -> dict[str, str]:

@@ -30,16 +30,17 @@ class TrainSummary:
     epochs: int
     reconstruction: float
     prediction: float
+    unit: str  # of the two losses
     seconds: float
 
     def __str__(self) -> str:
         """Return two readable lines."""
         return (
             f"autoencoder fitted on {self.spectra} spectra of {self.networks} networks "
-            f"({self.diverged} diverged, counted as the worst; {self.infinite_exponents} exponents of -inf floored; "
+            f"({self.diverged} diverged, counted as the worst; {self.infinite_exponents} exponents of -inf masked; "
             f"left out: {describe_excluded(self.excluded)})\n"
             f"best of {self.epochs} epochs on held-out networks: reconstruction {self.reconstruction:.3f}, "
-            f"prediction {self.prediction:.3f} (squared errors, 1 = knows nothing) in {self.seconds:.1f} s"
+            f"prediction {self.prediction:.3f} ({self.unit}) in {self.seconds:.1f} s"
         )
 
 
@@ -74,7 +75,17 @@ def train(folder: ExperimentFolder, *, progress: bool = True) -> TrainSummary:
         epochs=len(history.epochs),
         reconstruction=best["validation_reconstruction"],
         prediction=best["validation_prediction"],
+        unit=_unit(settings),
         seconds=time.perf_counter() - started,
+    )
+
+
+def _unit(settings: Settings) -> str:
+    if settings.reconstruction_loss == "squared" and settings.prediction_loss == "squared":
+        return "squared errors, 1 = knows nothing"
+    prediction = "log-likelihood" if settings.prediction_loss == "gaussian" else "squared error"
+    return f"{settings.reconstruction_loss} error, negative {prediction}".replace(
+        "negative squared", "squared"
     )
 
 
@@ -86,6 +97,8 @@ def fit_autoencoder(
 ) -> FittedAutoencoder:
     """Fit one autoencoder on a dataset, stopped early on a validation split by network."""
     split = _validation_split(dataset, settings.validation_fraction, seed)
+    # Latents, decoder and prediction have to agree, so what is kept is the network alone, without a forest.
+    settings = settings.model_copy(update={"head": "network"})
     members = fit_members(dataset, [split], settings, seed, on_epoch)
     ids = dataset.networks.index.to_numpy()
     return FittedAutoencoder(

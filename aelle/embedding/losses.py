@@ -1,60 +1,110 @@
-"""The joint loss in named terms, and the rising weight of its prediction term."""
+"""The joint loss in named terms, and the schedule of its prediction term's weight."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from aelle.embedding.autoencoder import Embedded
+from aelle.config import Autoencoder as Settings
+from aelle.embedding.autoencoder import Embedded, Inputs
 
 
 @dataclass(frozen=True)
 class LossTerms:
     """Mean losses per member, each of shape (M,).
 
-    reconstruction: squared error of the standardised spectrum, averaged over positions and rows.
-    prediction: squared error of the score, averaged over rows and over the two heads.
-    total: reconstruction + weight · prediction.
+    reconstruction: squared or absolute error of the standardised channels, over trusted positions and rows.
+    prediction: of the score, over rows and over the two heads: squared error, or, for heads that predict a
+        Gaussian, its negative log-likelihood without ½ ln 2π.
+    divergence: Kullback-Leibler divergence of the latent Gaussian from N(0, 1), summed over its dimensions; 0
+        where the autoencoder is not variational.
+    total: reconstruction_weight · reconstruction + w · prediction + kl_weight · divergence.
     """
 
     reconstruction: Tensor
     prediction: Tensor
+    divergence: Tensor
     total: Tensor
 
     def named(self, member: int = 0) -> dict[str, float]:
         """Return one member's terms by name."""
-        return {
-            name: float(getattr(self, name)[member]) for name in ("reconstruction", "prediction", "total")
-        }
+        return {term.name: float(getattr(self, term.name)[member]) for term in fields(self)}
 
 
 def joint_loss(
-    embedded: Embedded, spectra: Tensor, scores: Tensor, row_weight: Tensor, weight: float
+    embedded: Embedded,
+    inputs: Inputs,
+    scores: Tensor,
+    row_weight: Tensor,
+    weight: float,
+    settings: Settings,
 ) -> LossTerms:
     """Compute the loss of every member over the rows that its `row_weight` (M, R) selects.
 
     Args:
         embedded: what the autoencoder says of the rows.
-        spectra: standardised spectra (M, R, input_size).
+        inputs: what it saw of them.
         scores: true scores (M, R).
         row_weight: weight of each row; zero leaves it out. A member without rows has zero loss.
-        weight: weight of the prediction term.
+        weight: weight w of the prediction term.
+        settings: which losses, and the weights of the other terms.
     """
-    normaliser = row_weight.sum(dim=1).clamp(min=1e-9)
-    squared = (embedded.reconstruction - spectra).square().mean(dim=-1)
-    errors = (embedded.prediction - scores).square() + (embedded.prediction_in_context - scores).square()
-    reconstruction = (squared * row_weight).sum(dim=1) / normaliser
-    prediction = (errors / 2 * row_weight).sum(dim=1) / normaliser
-    return LossTerms(reconstruction, prediction, reconstruction + weight * prediction)
+    errors = _reconstruction_errors(embedded, inputs, settings.reconstruction_loss)
+    reconstruction = _mean(errors, row_weight)
+    first = _prediction_errors(embedded.prediction, embedded.spread, scores)
+    second = _prediction_errors(embedded.prediction_in_context, embedded.spread_in_context, scores)
+    prediction = _mean((first + second) / 2, row_weight)
+    divergence = _mean(_divergence(embedded), row_weight)
+    total = settings.reconstruction_weight * reconstruction + weight * prediction
+    return LossTerms(reconstruction, prediction, divergence, total + settings.kl_weight * divergence)
 
 
-def prediction_weight(epoch: int, start: float, growth: float, end: float) -> float:
-    """Weight of the prediction term after `epoch` epochs: start · growth^epoch, at most `end`.
+def _mean(errors: Tensor, row_weight: Tensor) -> Tensor:
+    return (errors * row_weight).sum(dim=1) / row_weight.sum(dim=1).clamp(min=1e-9)
 
-    The representation is learnt first and then bent towards performance, as Vogt et al. (2024) do.
+
+def _reconstruction_errors(embedded: Embedded, inputs: Inputs, kind: str) -> Tensor:
+    """Mean error of each row over the positions that are recorded and trusted, (M, R)."""
+    difference = embedded.reconstruction - inputs.spectra.flatten(start_dim=2)
+    errors = difference.square() if kind == "squared" else difference.abs()
+    mask = inputs.mask.flatten(start_dim=2)
+    return (errors * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
+
+
+def _prediction_errors(prediction: Tensor, spread: Tensor | None, scores: Tensor) -> Tensor:
+    squared = (prediction - scores).square()
+    return squared if spread is None else squared / (2 * spread.square()) + spread.log()
+
+
+def _divergence(embedded: Embedded) -> Tensor:
+    if embedded.log_variance is None:
+        return torch.zeros_like(embedded.prediction)
+    each = embedded.latent.square() + embedded.log_variance.exp() - 1 - embedded.log_variance
+    return each.sum(dim=-1) / 2
+
+
+def prediction_weight(epoch: int, settings: Settings) -> float:
+    """Weight of the prediction term after `epoch` epochs: it rises, as in Vogt et al. (2024).
+
+    Either start · growth^epoch, at most `end`; or, where `prediction_weights` lists stages, each of them for
+    an equal share of all epochs. The representation is learnt first and then bent towards performance.
     """
-    if growth == 1 or epoch * torch.tensor(growth).log().item() < 700:
-        return min(start * growth**epoch, end)
-    return end
+    stages = settings.prediction_weights
+    if stages:
+        return stages[min(epoch * len(stages) // settings.epochs, len(stages) - 1)]
+    start, growth, end = (
+        settings.prediction_weight_start,
+        settings.prediction_weight_growth,
+        settings.prediction_weight_end,
+    )
+    if epoch * math.log(growth) >= math.log(max(end / start, 1.0)):
+        return end
+    return min(start * growth**epoch, end)
+
+
+def final_prediction_weight(settings: Settings) -> float:
+    """The weight that the schedule ends with."""
+    return settings.prediction_weights[-1] if settings.prediction_weights else settings.prediction_weight_end

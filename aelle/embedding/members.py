@@ -7,17 +7,17 @@ only; the networks in neither are as new to it as any other network.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from aelle.config import Autoencoder as Settings
-from aelle.embedding.autoencoder import Autoencoder, Embedded
+from aelle.embedding.autoencoder import Autoencoder, Embedded, Inputs
 from aelle.embedding.dataset import SpectraDataset
+from aelle.embedding.forest import EpochForests
 from aelle.embedding.optimise import Batch, History, optimise, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
 
@@ -40,29 +40,57 @@ class Transforms:
 
 
 @dataclass(frozen=True)
+class Forests:
+    """The two forests of one member: on its inputs alone, and with architecture and size."""
+
+    plain: EpochForests
+    in_context: EpochForests
+
+
+@dataclass(frozen=True)
 class FittedMembers:
-    """M trained autoencoders with their transforms."""
+    """M trained autoencoders with their transforms, and their forests where the head has any."""
 
     model: Autoencoder
     transforms: list[Transforms]
     history: History
+    forests: list[Forests] | None = None
 
     @torch.no_grad()
-    def embed(self, rows: pd.DataFrame, networks: pd.DataFrame) -> tuple[Embedded, Tensor]:
-        """Embed spectra with every member.
+    def embed(self, rows: pd.DataFrame, networks: pd.DataFrame) -> tuple[Embedded, Inputs]:
+        """Embed spectra with every member; its predictions are those of the head that was asked for.
 
         Args:
             rows: R rows of `spectrum_rows`; a network's earlier spectra should be among them.
             networks: R rows with the architecture and size of each row's network.
 
         Returns:
-            the embedding, and the standardised spectra (M, R, input_size) it was made of.
+            the embedding, and the standardised inputs it was made of.
         """
-        inputs = _inputs(self.transforms, rows, networks)
+        inputs = _inputs(self.transforms, rows, networks, self.model.settings.summaries)
         self.model.eval()
         with single_threaded():
-            embedded: Embedded = self.model(*inputs)
-        return embedded, inputs[0]
+            embedded: Embedded = self.model(inputs)
+        return self._with_forests(embedded, inputs, rows["epoch"].to_numpy(float)), inputs
+
+    def _with_forests(self, embedded: Embedded, inputs: Inputs, epochs: np.ndarray) -> Embedded:
+        """Replace the network's predictions by the forests', or by the mean of both."""
+        if self.forests is None:
+            return embedded
+        plain, in_context = _forest_inputs(inputs)
+        members = list(enumerate(self.forests))
+        grown = {
+            "prediction": np.stack([f.plain.predict(plain[i], epochs) for i, f in members]),
+            "prediction_in_context": np.stack(
+                [f.in_context.predict(in_context[i], epochs) for i, f in members]
+            ),
+        }
+        share = 0.5 if self.model.settings.head == "mixture" else 1.0
+        mixed = {
+            name: (1 - share) * getattr(embedded, name) + share * torch.from_numpy(scores).float()
+            for name, scores in grown.items()
+        }
+        return replace(embedded, **mixed)
 
 
 def fit_members(
@@ -75,20 +103,37 @@ def fit_members(
     """Fit one autoencoder a split; equal arguments give equal results on one machine."""
     transforms = [fit_transforms(dataset, split.training, settings) for split in splits]
     with single_threaded():
-        inputs = _all_rows(dataset, transforms)
-        training = _chosen_rows(inputs, dataset, [split.training for split in splits])
-        validation = _chosen_rows(inputs, dataset, [split.validation for split in splits])
-        model = Autoencoder(
-            members=len(splits),
-            input_size=len(settings.channels) * settings.length,
-            context_size=training.context.shape[2],
-            hidden_sizes=settings.hidden_sizes,
-            latent_size=settings.latent_size,
-            dropout=settings.dropout,
-            seed=seed,
-        )
+        rows = _all_rows(dataset, transforms, settings)
+        training = _chosen_rows(rows, dataset, [split.training for split in splits])
+        validation = _chosen_rows(rows, dataset, [split.validation for split in splits])
+        context, summary = rows.inputs.context.shape[2], rows.inputs.summary.shape[2]
+        model = Autoencoder(len(splits), settings, context, summary, seed)
         history = optimise(model, training, validation, settings, on_epoch)
-    return FittedMembers(model, transforms, history)
+        forests = None if settings.head == "network" else _grow_forests(dataset, rows, splits, settings, seed)
+    return FittedMembers(model, transforms, history, forests)
+
+
+def _grow_forests(
+    dataset: SpectraDataset, rows: Batch, splits: Sequence[Split], settings: Settings, seed: int
+) -> list[Forests]:
+    """Grow each member's forests on its own training networks."""
+    network, epochs = dataset.spectra["network"].to_numpy(), dataset.spectra["epoch"].to_numpy(float)
+    plain, in_context = _forest_inputs(rows.inputs)
+    scores, grown = rows.scores.numpy(), []
+    for i, split in enumerate(splits):
+        seen = split.training[network]
+        pair = [
+            EpochForests.fit(x[i][seen], epochs[seen], scores[i][seen], settings.forest_trees, seed + i)
+            for x in (plain, in_context)
+        ]
+        grown.append(Forests(*pair))
+    return grown
+
+
+def _forest_inputs(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the forests see, (M, R, …): channels and summaries; the same with architecture and size."""
+    plain = np.concatenate([inputs.spectra.flatten(start_dim=2).numpy(), inputs.summary.numpy()], axis=2)
+    return plain, np.concatenate([plain, inputs.context.numpy()], axis=2)
 
 
 def fit_transforms(dataset: SpectraDataset, training: np.ndarray, settings: Settings) -> Transforms:
@@ -116,22 +161,31 @@ def validation_splits(candidates: np.ndarray, parts: int, seed: int) -> list[Spl
 
 
 def _inputs(
-    transforms: Sequence[Transforms], rows: pd.DataFrame, networks: pd.DataFrame
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return spectra (M, R, input_size), epoch (M, R, 1) and context (M, R, context_size)."""
+    transforms: Sequence[Transforms], rows: pd.DataFrame, networks: pd.DataFrame, with_summaries: bool
+) -> Inputs:
+    """Return the rows as every member sees them."""
     members = len(transforms)
-    spectra = np.stack([t.spectra.apply(rows).reshape(len(rows), -1) for t in transforms])
+    # What is recorded and trusted depends on the row alone, so one member's mask is everyone's.
+    seen = [t.spectra.apply_with_mask(rows) for t in transforms]
+    spectra, mask = np.stack([values for values, _ in seen]), seen[0][1]
+    summary = np.stack([t.spectra.summarise(rows) for t in transforms])
     context = np.stack([t.context.apply(networks) for t in transforms])
     epoch = torch.from_numpy(transforms[0].spectra.epoch_scale(rows["epoch"].to_numpy(float)))
-    return torch.from_numpy(spectra), epoch.expand(members, -1).unsqueeze(-1), torch.from_numpy(context)
+    return Inputs(
+        torch.from_numpy(spectra),
+        torch.from_numpy(mask).expand(members, *mask.shape),
+        torch.from_numpy(summary if with_summaries else summary[..., :0]),
+        epoch.expand(members, -1).unsqueeze(-1),
+        torch.from_numpy(context),
+    )
 
 
-def _all_rows(dataset: SpectraDataset, transforms: Sequence[Transforms]) -> Batch:
+def _all_rows(dataset: SpectraDataset, transforms: Sequence[Transforms], settings: Settings) -> Batch:
     """Return all rows of a dataset as each member sees them."""
     network = dataset.spectra["network"].to_numpy()
-    inputs = _inputs(transforms, dataset.spectra, dataset.networks.iloc[network])
+    inputs = _inputs(transforms, dataset.spectra, dataset.networks.iloc[network], settings.summaries)
     scores = np.stack([t.target.apply(dataset.targets)[network] for t in transforms]).astype(np.float32)
-    return Batch(*inputs, torch.from_numpy(scores), torch.ones(scores.shape))
+    return Batch(inputs, torch.from_numpy(scores), torch.ones(scores.shape))
 
 
 def _chosen_rows(rows: Batch, dataset: SpectraDataset, masks: Sequence[np.ndarray]) -> Batch:
@@ -141,7 +195,5 @@ def _chosen_rows(rows: Batch, dataset: SpectraDataset, masks: Sequence[np.ndarra
     index = pad_sequence(chosen, batch_first=True)
     weight = pad_sequence([torch.ones(len(rows_of_member)) for rows_of_member in chosen], batch_first=True)
     member = torch.arange(len(masks)).unsqueeze(1)
-    gathered = {
-        name: getattr(rows, name)[member, index] for name in ("spectra", "epoch", "context", "scores")
-    }
-    return Batch(**gathered, weight=weight)
+    gathered = Inputs(*(getattr(rows.inputs, field.name)[member, index] for field in fields(Inputs)))
+    return Batch(gathered, rows.scores[member, index], weight)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
 from aelle.config import Autoencoder as Settings
-from aelle.embedding.autoencoder import Autoencoder
-from aelle.embedding.losses import LossTerms, joint_loss, prediction_weight
+from aelle.embedding.autoencoder import Autoencoder, Inputs
+from aelle.embedding.losses import LossTerms, final_prediction_weight, joint_loss, prediction_weight
 
 
 @dataclass(frozen=True)
 class Batch:
     """R rows for each of M members. Members may differ in rows and transforms, hence the leading dimension."""
 
-    spectra: Tensor  # (M, R, input_size), standardised
-    epoch: Tensor  # (M, R, 1)
-    context: Tensor  # (M, R, context_size)
+    inputs: Inputs
     scores: Tensor  # (M, R)
     weight: Tensor  # (M, R); zero for the padding of members with fewer rows
 
     def rows(self, chosen: Tensor) -> Batch:
         """Return the rows at these positions, the same for every member."""
-        return Batch(*(getattr(self, name)[:, chosen] for name in self.__dataclass_fields__))
+        return Batch(self.inputs.rows(chosen), self.scores[:, chosen], self.weight[:, chosen])
 
 
 @dataclass
@@ -59,19 +57,15 @@ def optimise(
     optimiser = _AdamW(list(model.parameters()), settings.learning_rate, settings.weight_decay)
     keeper = _BestOfEach(model, settings.patience)
     history = History()
+    final_weight = final_prediction_weight(settings)
     for epoch in range(settings.epochs):
-        weight = prediction_weight(
-            epoch,
-            settings.prediction_weight_start,
-            settings.prediction_weight_growth,
-            settings.prediction_weight_end,
-        )
-        learnt = _one_epoch(model, optimiser, training, settings.batch_size, weight)
-        held_out = evaluate(model, validation, settings.prediction_weight_end)
+        weight = prediction_weight(epoch, settings)
+        learnt = _one_epoch(model, optimiser, training, settings, weight)
+        held_out = evaluate(model, validation, settings, final_weight)
         history.add(learnt, held_out, weight)
         on_epoch(epoch)
         # The rising weight has to have reached its end before patience counts.
-        if keeper.update(epoch, held_out.total, counting=weight >= settings.prediction_weight_end):
+        if keeper.update(epoch, getattr(held_out, settings.select_by), counting=weight >= final_weight):
             break
     keeper.restore()
     history.best_epoch = int(keeper.best_epoch[0])
@@ -79,28 +73,26 @@ def optimise(
 
 
 @torch.no_grad()
-def evaluate(model: Autoencoder, batch: Batch, weight: float) -> LossTerms:
+def evaluate(model: Autoencoder, batch: Batch, settings: Settings, weight: float) -> LossTerms:
     """Compute the loss terms of each member."""
     model.eval()
-    embedded = model(batch.spectra, batch.epoch, batch.context)
-    return joint_loss(embedded, batch.spectra, batch.scores, batch.weight, weight)
+    return joint_loss(model(batch.inputs), batch.inputs, batch.scores, batch.weight, weight, settings)
 
 
 def _one_epoch(
-    model: Autoencoder, optimiser: _AdamW, batch: Batch, batch_size: int, weight: float
+    model: Autoencoder, optimiser: _AdamW, batch: Batch, settings: Settings, weight: float
 ) -> LossTerms:
     """Pass once over all rows; return the mean training terms."""
     model.train()
-    rows = batch.spectra.shape[1]
-    whole = rows <= batch_size
+    rows = batch.scores.shape[1]
+    whole = rows <= settings.batch_size
     order = torch.arange(rows) if whole else torch.randperm(rows, generator=model.generator)
     collected = []
-    for chosen in order.split(batch_size):
+    for chosen in order.split(settings.batch_size):
         part = batch if whole else batch.rows(chosen)
-        embedded = model(part.spectra, part.epoch, part.context)
-        terms = joint_loss(embedded, part.spectra, part.scores, part.weight, weight)
+        terms = joint_loss(model(part.inputs), part.inputs, part.scores, part.weight, weight, settings)
         optimiser.step(terms.total.sum())  # members share no parameter, so the sum trains each alone
-        collected.append(torch.stack([terms.reconstruction, terms.prediction, terms.total]).detach())
+        collected.append(torch.stack([getattr(terms, term.name) for term in fields(terms)]).detach())
     return LossTerms(*torch.stack(collected).mean(dim=0))
 
 

@@ -12,54 +12,116 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from aelle.embedding.channels import require_channels, resample, resample_channels, summaries
 from aelle.embedding.dataset import Metric
 
-_FLOOR_QUANTILE = 0.002  # exponents below this quantile of the finite training exponents are floored
+__all__ = ["ContextTransform", "SpectraTransform", "Standardisation", "TargetTransform", "resample"]
+
 _SMALLEST_SCALE = 1e-3  # a position that hardly varies in training must not be blown up
+_FEWEST_ROWS = 10  # an epoch with fewer training spectra has no standardisation of its own
+_LINEAR_UP_TO = 4.0  # standard deviations; what lies beyond counts by its logarithm
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Mean and scale of every entry at each recorded epoch, interpolated over ln(1 + epoch) between them.
+
+    Spectra hardly differ from their first before training and much after: with one scale for all epochs, what
+    tells networks apart at epoch 1 drowns in what epoch 3 adds to all of them.
+    """
+
+    epochs: np.ndarray  # (E,)
+    mean: np.ndarray  # (E, …)
+    scale: np.ndarray  # (E, …)
+
+    @classmethod
+    def fit(cls, values: np.ndarray, epochs: np.ndarray) -> Self:
+        """Fit on values (rows, …), NaN where there is none, at `epochs` (rows,)."""
+        found, counts = np.unique(epochs, return_counts=True)
+        knots = found[counts >= _FEWEST_ROWS]
+        chosen = [epochs == knot for knot in knots] or [np.ones(len(epochs), bool)]
+        mean = np.stack([_mean(values[rows]) for rows in chosen])
+        spread = [np.sqrt(_mean((values[rows] - m) ** 2)) for rows, m in zip(chosen, mean, strict=True)]
+        knots = knots if len(knots) else found[:1]
+        return cls(knots.astype(float), mean, np.maximum(np.stack(spread), _SMALLEST_SCALE))
+
+    def at(self, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and scale (rows, …) at `epochs`; beyond the first and last recorded epoch theirs."""
+        place = np.interp(np.log1p(epochs), np.log1p(self.epochs), np.arange(len(self.epochs), dtype=float))
+        lower = np.floor(place).astype(int)
+        upper = np.minimum(lower + 1, len(self.epochs) - 1)
+        share = (place - lower).reshape(-1, *[1] * (self.mean.ndim - 1))
+        mean, scale = ((1 - share) * part[lower] + share * part[upper] for part in (self.mean, self.scale))
+        return mean, scale
+
+    def apply(self, values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+        """Standardise, with outliers drawn in: c·asinh(z/c), which is z near 0 and grows as a logarithm."""
+        mean, scale = self.at(epochs)
+        standardised: np.ndarray = _LINEAR_UP_TO * np.arcsinh((values - mean) / scale / _LINEAR_UP_TO)
+        return standardised
+
+    def invert(self, standardised: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+        """Undo `apply`."""
+        mean, scale = self.at(epochs)
+        values: np.ndarray = _LINEAR_UP_TO * np.sinh(standardised / _LINEAR_UP_TO) * scale + mean
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {name: getattr(self, name).tolist() for name in ("epochs", "mean", "scale")}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuild from plain data."""
+        return cls(*(np.asarray(content[name], dtype=float) for name in ("epochs", "mean", "scale")))
 
 
 @dataclass(frozen=True)
 class SpectraTransform:
-    """Spectra of any size → standardised channels of one length.
+    """Spectra of any size → standardised channels of one length, with a mask, and standardised summaries.
 
-    A spectrum of n exponents is a function of the normalised index (i + ½)/n; it is floored (which also takes
-    in exponents of -inf), interpolated at (j + ½)/length, and standardised per channel and position.
-
-    Channels: `spectrum`; `change` since the network's first recorded spectrum; `temporal_std`, the temporal
-    standard deviation of the local exponents; `standard_error`.
+    A spectrum of n exponents is a function of the normalised index (i + ½)/n; it is interpolated at
+    (j + ½)/length and standardised per channel, position and epoch. Channels: see `channels`.
     """
 
     channels: tuple[str, ...]
-    floor: float
-    mean: np.ndarray  # (channels, length)
-    scale: np.ndarray  # (channels, length)
+    length: int
+    standardisation: Standardisation  # of (channels, length)
+    summary: Standardisation  # of the summaries
     final_epoch: int
-
-    @property
-    def length(self) -> int:
-        """Number of exponents after resampling."""
-        return int(self.mean.shape[1])
 
     @classmethod
     def fit(cls, rows: pd.DataFrame, channels: Sequence[str], length: int, final_epoch: int) -> Self:
-        """Fit the floor and the standardisation on rows of `spectrum_rows`."""
-        values = np.concatenate(rows["spectrum"].to_list())
-        finite = values[np.isfinite(values)]
-        floor = float(np.quantile(finite, _FLOOR_QUANTILE)) if len(finite) else 0.0
-        resampled = resample_channels(rows, channels, length, floor)
-        mean = np.nan_to_num(_nanmean(resampled))
-        scale = np.sqrt(np.nan_to_num(_nanmean((resampled - mean) ** 2)))
-        return cls(tuple(channels), floor, mean, np.maximum(scale, _SMALLEST_SCALE), final_epoch)
+        """Fit the standardisation on rows of `spectrum_rows`.
+
+        Raises:
+            EmbeddingError: where the rows hold none of a channel that is a record column of its own.
+        """
+        require_channels(rows, channels)
+        epochs = rows["epoch"].to_numpy(float)
+        resampled = resample_channels(rows, channels, length)
+        fitted = (Standardisation.fit(resampled, epochs), Standardisation.fit(summaries(rows), epochs))
+        return cls(tuple(channels), length, *fitted, final_epoch)
 
     def apply(self, rows: pd.DataFrame) -> np.ndarray:
         """Return (rows, channels, length), float32; what a record lacks is zero, the training mean."""
-        resampled = resample_channels(rows, self.channels, self.length, self.floor)
-        standardised = (resampled - self.mean) / self.scale
-        return np.nan_to_num(standardised, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+        return self.apply_with_mask(rows)[0]
 
-    def invert(self, standardised: np.ndarray) -> np.ndarray:
-        """Return standardised channels (…, channels, length) to nats per step."""
-        return standardised * self.scale + self.mean
+    def apply_with_mask(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return standardised channels and their mask (1 recorded and trusted, 0 not), both float32."""
+        resampled = resample_channels(rows, self.channels, self.length)
+        standardised = self.standardisation.apply(resampled, rows["epoch"].to_numpy(float))
+        recorded = np.isfinite(standardised)
+        return np.where(recorded, standardised, 0).astype(np.float32), recorded.astype(np.float32)
+
+    def summarise(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return standardised summaries (rows, 6), float32; zero where there is none."""
+        values = self.summary.apply(summaries(rows), rows["epoch"].to_numpy(float))
+        return np.nan_to_num(values, nan=0.0).astype(np.float32)
+
+    def invert(self, standardised: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+        """Return standardised channels (rows, channels, length) at `epochs` (rows,) to nats per step."""
+        return self.standardisation.invert(standardised, epochs)
 
     def epoch_scale(self, epochs: np.ndarray) -> np.ndarray:
         """Map epochs to [0, 1]: ln(1 + epoch) relative to the last epoch, since early epochs change most."""
@@ -69,78 +131,30 @@ class SpectraTransform:
         """Return plain data."""
         return {
             "channels": list(self.channels),
-            "floor": self.floor,
-            "mean": self.mean.tolist(),
-            "scale": self.scale.tolist(),
+            "length": self.length,
+            "standardisation": self.standardisation.to_json(),
+            "linear_up_to": _LINEAR_UP_TO,
+            "summary": self.summary.to_json(),
             "final_epoch": self.final_epoch,
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Rebuild from plain data."""
-        arrays = {name: np.asarray(content[name], dtype=float) for name in ("mean", "scale")}
         return cls(
             tuple(content["channels"]),
-            float(content["floor"]),
-            **arrays,
+            int(content["length"]),
+            Standardisation.from_json(content["standardisation"]),
+            Standardisation.from_json(content["summary"]),
             final_epoch=int(content["final_epoch"]),
         )
 
 
-def resample_channels(rows: pd.DataFrame, channels: Sequence[str], length: int, floor: float) -> np.ndarray:
-    """Resample each channel over the normalised index: (rows, channels, length), NaN where not recorded."""
-    spectrum = resample([np.maximum(s, floor) for s in rows["spectrum"]], length)
-    parts = []
-    for channel in channels:
-        if channel == "spectrum":
-            parts.append(spectrum)
-        elif channel == "change":
-            parts.append(spectrum - spectrum[_first_of_network(rows)])
-        else:
-            column = "spectrum_std" if channel == "temporal_std" else "spectrum_se"
-            parts.append(_resample_optional(rows, column, length))
-    return np.stack(parts, axis=1)
-
-
-def resample(spectra: Sequence[np.ndarray], length: int) -> np.ndarray:
-    """Interpolate sequences of any lengths linearly at (j + ½)/length of the normalised index: (rows, length)."""
-    positions = (np.arange(length) + 0.5) / length
-    result = np.empty((len(spectra), length))
-    for n in {len(s) for s in spectra}:
-        members = [i for i, s in enumerate(spectra) if len(s) == n]
-        place = np.clip(positions * n - 0.5, 0, n - 1)
-        lower = np.floor(place).astype(int)
-        upper = np.minimum(lower + 1, n - 1)
-        values = np.stack([np.asarray(spectra[i], dtype=float) for i in members])
-        with np.errstate(invalid="ignore"):  # inf - inf is NaN, which means "not recorded" below
-            result[members] = values[:, lower] + (place - lower) * (values[:, upper] - values[:, lower])
-    return result
-
-
-def _resample_optional(rows: pd.DataFrame, column: str, length: int) -> np.ndarray:
-    """Resample a column that some records lack; the temporal spread is taken in logarithms."""
-    filled = [
-        np.full(1, np.nan) if values is None or np.ndim(values) == 0 or len(values) == 0 else values
-        for values in rows[column]
-    ]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [np.log(np.maximum(np.asarray(v, dtype=float), 1e-6)) for v in filled]
-    resampled = resample(logs, length)
-    return np.where(np.isfinite(resampled), resampled, np.nan)
-
-
-def _first_of_network(rows: pd.DataFrame) -> np.ndarray:
-    """Position of the earliest row of each row's network."""
-    positions = pd.Series(np.arange(len(rows)), index=rows.index)
-    ordered = positions.loc[rows.sort_values("epoch", kind="stable").index]
-    return (
-        ordered.groupby(rows["network_id"].loc[ordered.index]).transform("first").loc[rows.index].to_numpy()
-    )
-
-
-def _nanmean(values: np.ndarray) -> np.ndarray:
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over rows of what is recorded; 0 where nothing is."""
     recorded = np.isfinite(values)
-    return np.where(recorded, values, 0).sum(axis=0) / np.maximum(recorded.sum(axis=0), 1)
+    mean: np.ndarray = np.where(recorded, values, 0).sum(axis=0) / np.maximum(recorded.sum(axis=0), 1)
+    return mean
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The autoencoder's decoder and head in numpy: latent points back to spectra and predicted metric.
 
 Reads autoencoder/model.json and weights.safetensors, neither of which can run code. The parts are layers
-`<part>.<k>.weight` (1, in, out) and `<part>.<k>.bias` (1, 1, out) with SiLU between them; the last input of
-each part is the epoch, ln(1 + epoch) / ln(1 + final epoch).
+`<part>.<k>.weight` (1, in, out) and `<part>.<k>.bias` (1, 1, out) with SiLU or tanh between them; the last input of
+each part is the epoch, ln(1 + epoch) / ln(1 + final epoch), unless the autoencoder is not conditioned on it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from aelle.explorer.errors import ExplorerError
 from aelle.records import ExperimentFolder
 
-_FORMAT = "aelle autoencoder 1"
+_FORMAT = "aelle autoencoder 2"
 Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
@@ -29,8 +29,11 @@ class Decoder:
 
     decoder: Layers
     head: Layers
-    mean: NDArray[np.float64]  # of the standardised spectrum, one entry a position
+    activation: str
+    epochs: NDArray[np.float64]  # at which spectra were standardised
+    mean: NDArray[np.float64]  # (epochs, length), of the standardised spectrum
     scale: NDArray[np.float64]
+    linear_up_to: float  # c of the standardised spectrum c·asinh(z/c)
     offset: int  # where the spectrum stands among the decoder's outputs
     final_epoch: int
     scores: NDArray[np.float64]  # the head's score ↔ metric, as sorted pairs
@@ -38,9 +41,10 @@ class Decoder:
 
     def spectra(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
         """Decode latents (rows × latent size) into exponents (rows × length), nats per step, descending."""
-        decoded = _run(self.decoder, self._with_epoch(latents, epoch))
-        length = len(self.mean)
-        spectra = decoded[:, self.offset : self.offset + length] * self.scale + self.mean
+        decoded = _run(self.decoder, self._with_epoch(self.decoder, latents, epoch), self.activation)
+        mean, scale = self._at(self.mean, epoch), self._at(self.scale, epoch)
+        standardised = decoded[:, self.offset : self.offset + len(mean)]
+        spectra = self.linear_up_to * np.sinh(standardised / self.linear_up_to) * scale + mean
         return -np.sort(-spectra, axis=1)  # a decoder need not keep the order that defines a spectrum
 
     def predicted(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
@@ -49,7 +53,7 @@ class Decoder:
 
     def score(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
         """The head's score: higher is better, whatever the metric."""
-        return _run(self.head, self._with_epoch(latents, epoch))[:, 0]
+        return _run(self.head, self._with_epoch(self.head, latents, epoch), self.activation)[:, 0]
 
     def uphill(self, latent: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
         """Direction (unit length) in which the score rises fastest at one latent; zero where it is flat."""
@@ -58,7 +62,14 @@ class Decoder:
         length = float(np.linalg.norm(slope))
         return slope / length if length > 0 else np.zeros_like(latent)
 
-    def _with_epoch(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
+    def _at(self, table: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
+        """Interpolate a table of one row an epoch over ln(1 + epoch)."""
+        at = np.log1p(epoch)
+        return np.array([np.interp(at, np.log1p(self.epochs), column) for column in table.T])
+
+    def _with_epoch(self, layers: Layers, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
+        if len(layers[0][0]) == np.atleast_2d(latents).shape[1]:
+            return np.atleast_2d(latents)
         scaled = np.log1p(epoch) / np.log1p(max(self.final_epoch, 1))
         rows = np.atleast_2d(latents)
         return np.concatenate([rows, np.full((len(rows), 1), scaled)], axis=1)
@@ -92,13 +103,16 @@ def load_decoder(folder: ExperimentFolder) -> Decoder:
 def _rebuild(content: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Decoder:
     spectra, target = content["transform"]["spectra"], content["transform"]["target"]
     place = list(spectra["channels"]).index("spectrum")
-    mean = np.asarray(spectra["mean"], float)
+    standard = {
+        name: np.asarray(spectra["standardisation"][name], float) for name in ("epochs", "mean", "scale")
+    }
+    mean, scale = standard["mean"][:, place], standard["scale"][:, place]
     scores, values = np.asarray(target["scores"], float), np.asarray(target["values"], float)
     order = np.argsort(scores)
     return Decoder(
-        _layers(weights, "decoder"), _layers(weights, "head"), mean[place],
-        np.asarray(spectra["scale"], float)[place], place * mean.shape[1], int(spectra["final_epoch"]),
-        scores[order], values[order],
+        _layers(weights, "decoder"), _layers(weights, "head"), str(content["settings"]["activation"]),
+        standard["epochs"], mean, scale, float(spectra["linear_up_to"]), place * mean.shape[1],
+        int(spectra["final_epoch"]), scores[order], values[order],
     )  # fmt: skip
 
 
@@ -114,8 +128,9 @@ def _layers(weights: Mapping[str, NDArray[Any]], part: str) -> Layers:
     ]
 
 
-def _run(layers: Layers, x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _run(layers: Layers, x: NDArray[np.float64], activation: str) -> NDArray[np.float64]:
     for weight, bias in layers[:-1]:
         x = x @ weight + bias
-        x = x * (0.5 * (1 + np.tanh(0.5 * x)))  # SiLU; this form of the logistic function cannot overflow
+        # SiLU; this form of the logistic function cannot overflow.
+        x = np.tanh(x) if activation == "tanh" else x * (0.5 * (1 + np.tanh(0.5 * x)))
     return x @ layers[-1][0] + layers[-1][1]

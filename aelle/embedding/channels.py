@@ -1,0 +1,147 @@
+"""What the encoder sees of a recorded spectrum: named channels, resampled to one length, NaN where untrusted.
+
+A channel is one of
+
+    spectrum         the exponents
+    temporal_std     temporal standard deviation of the local exponents, in logarithms
+    standard_error   standard error of each exponent, in logarithms
+    change           spectrum minus the network's first recorded spectrum
+    change_of_X      the same of a record column X
+    X                any record column that holds a list of numbers, such as spectrum_hidden or readout_growth
+
+An exponent of -inf (a direction that dies exactly, such as a dead unit's) and one beyond `trusted_count` have no
+value here: they are NaN, which means "not recorded" to all that follows.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from aelle.embedding.dataset import EmbeddingError
+
+_COLUMNS = {"spectrum": "spectrum", "temporal_std": "spectrum_std", "standard_error": "spectrum_se"}
+_CHANGE_OF = "change_of_"
+_LOGARITHMIC = ("spectrum_std", "spectrum_se")
+_SMALLEST = 1e-6  # of a standard deviation, before its logarithm is taken
+_BY_INDEX = ("spectrum", "spectrum_std", "spectrum_se")  # columns to which trusted_count applies
+
+
+def resample_channels(rows: pd.DataFrame, channels: Sequence[str], length: int) -> np.ndarray:
+    """Resample each channel over the normalised index: (rows, channels, length), NaN where not trusted.
+
+    Args:
+        rows: rows of `spectrum_rows`; a network's earlier spectra should be among them.
+        channels: names as above.
+        length: number of positions.
+    """
+    first = _first_of_network(rows)
+    parts = []
+    for channel in channels:
+        values = resample(_trusted_values(rows, column_of(channel)), length)
+        parts.append(values - values[first] if _is_change(channel) else values)
+    return np.stack(parts, axis=1)
+
+
+def require_channels(rows: pd.DataFrame, channels: Sequence[str]) -> None:
+    """Check that the records hold every channel that is a record column of its own.
+
+    Raises:
+        EmbeddingError: naming the first one that they lack.
+    """
+    for channel in channels:
+        column = column_of(channel)
+        if column in _COLUMNS.values() or (column in rows and rows[column].map(_is_list).any()):
+            continue
+        lists = [str(name) for name in rows if rows[name].map(_is_list).any()]
+        lists = [name for name in lists if name not in _COLUMNS.values()]
+        known = ["change", *_COLUMNS, *lists]
+        close = difflib.get_close_matches(channel, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+        raise EmbeddingError(
+            f"channel {channel!r}: no record holds a list in a column {column!r}; {hint} "
+            "([spectrum] also says what is recorded besides)"
+        )
+
+
+def column_of(channel: str) -> str:
+    """Return the record column that a channel is made of."""
+    if channel == "change":
+        return "spectrum"
+    return _COLUMNS.get(channel, channel.removeprefix(_CHANGE_OF))
+
+
+def resample(spectra: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """Interpolate sequences of any lengths linearly at (j + ½)/length of the normalised index: (rows, length)."""
+    positions = (np.arange(length) + 0.5) / length
+    result = np.empty((len(spectra), length))
+    for n in {len(s) for s in spectra}:
+        members = [i for i, s in enumerate(spectra) if len(s) == n]
+        place = np.clip(positions * n - 0.5, 0, n - 1)
+        lower = np.floor(place).astype(int)
+        upper = np.where(place > lower, np.minimum(lower + 1, n - 1), lower)  # 0 · NaN would be NaN
+        values = np.stack([np.asarray(spectra[i], dtype=float) for i in members])
+        with np.errstate(invalid="ignore"):  # inf - inf is NaN, which means "not recorded"
+            result[members] = values[:, lower] + (place - lower) * (values[:, upper] - values[:, lower])
+    return result
+
+
+def summaries(rows: pd.DataFrame) -> np.ndarray:
+    """Summarise each spectrum by numbers that do not depend on its size, (rows, 6).
+
+    λ₁; the mean of the trusted exponents and their standard deviation; the sum of the positive ones and the
+    Kaplan-Yorke dimension, both per exponent; the share of trusted exponents, the rest being -inf or noise.
+    """
+    return np.array([_summary(values) for values in _trusted_values(rows, "spectrum")]).reshape(-1, 6)
+
+
+def _summary(spectrum: np.ndarray) -> list[float]:
+    n, finite = len(spectrum), spectrum[np.isfinite(spectrum)]
+    if finite.size == 0:
+        return [np.nan] * 5 + [0.0]
+    sums = np.cumsum(np.sort(finite)[::-1])
+    whole = int(np.argmax(sums < 0)) if (sums < 0).any() else len(finite)
+    dimension = float(whole)
+    if 0 < whole < len(finite):
+        dimension += sums[whole - 1] / abs(np.sort(finite)[::-1][whole])
+    entropy = float(np.maximum(finite, 0).sum())
+    return [finite.max(), finite.mean(), finite.std(), entropy / n, dimension / n, len(finite) / n]
+
+
+def _trusted_values(rows: pd.DataFrame, column: str) -> list[np.ndarray]:
+    """Return a column's lists with NaN for what is not recorded, infinite, or beyond the trusted count."""
+    if column not in rows:
+        return [np.full(1, np.nan)] * len(rows)
+    counted = column in _BY_INDEX and "trusted_count" in rows
+    counts = rows["trusted_count"].to_numpy() if counted else [None] * len(rows)
+    return [_values(v, column, count) for v, count in zip(rows[column], counts, strict=True)]
+
+
+def _values(recorded: object, column: str, trusted: float | None) -> np.ndarray:
+    if not _is_list(recorded) or len(recorded) == 0:  # type: ignore[arg-type]
+        return np.full(1, np.nan)
+    values = np.array(recorded, dtype=float)
+    values[~np.isfinite(values)] = np.nan
+    if trusted is not None and not pd.isna(trusted):
+        values[int(trusted) :] = np.nan
+    return np.log(np.maximum(values, _SMALLEST)) if column in _LOGARITHMIC else values
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, np.ndarray)) and np.ndim(value) == 1
+
+
+def _is_change(channel: str) -> bool:
+    return channel == "change" or channel.startswith(_CHANGE_OF)
+
+
+def _first_of_network(rows: pd.DataFrame) -> np.ndarray:
+    """Position of the earliest row of each row's network."""
+    positions = pd.Series(np.arange(len(rows)), index=rows.index)
+    ordered = positions.loc[rows.sort_values("epoch", kind="stable").index]
+    return (
+        ordered.groupby(rows["network_id"].loc[ordered.index]).transform("first").loc[rows.index].to_numpy()
+    )

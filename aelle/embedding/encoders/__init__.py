@@ -1,0 +1,1 @@
+"""Encoders of spectra, one family a file; all share the interface of `encoder.Encoder`."""

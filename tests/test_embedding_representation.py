@@ -1,0 +1,438 @@
+"""Channels, masks, encoders, the options of the autoencoder, forests, and the papers' preset."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import Linear
+
+from aelle.config import Autoencoder as Settings
+from aelle.config import ConfigError, dump_experiment, parse_experiment
+from aelle.embedding.autoencoder import Autoencoder, Inputs
+from aelle.embedding.channels import resample_channels, summaries
+from aelle.embedding.dataset import EmbeddingError, load_dataset
+from aelle.embedding.encoders.registry import ENCODERS
+from aelle.embedding.fit import load, train
+from aelle.embedding.forest import EpochForests
+from aelle.embedding.layers import MemberDropout, MemberLinear
+from aelle.embedding.losses import prediction_weight
+from aelle.embedding.members import Split, fit_members, validation_splits
+from aelle.embedding.transform import SpectraTransform, Standardisation
+from aelle.records import ExperimentFolder, read_records
+from tests.synthetic import write_synthetic_experiment
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write_synthetic_experiment(tmp_path_factory.mktemp("written") / "x")
+
+
+@pytest.fixture(scope="module")
+def dataset(written):
+    return load_dataset(written)
+
+
+def rows_of(spectra, epochs=None, **columns):
+    count = len(spectra)
+    return pd.DataFrame(
+        {
+            "network_id": columns.pop("network_id", [f"{i}" for i in range(count)]),
+            "epoch": epochs if epochs is not None else [0] * count,
+            "spectrum": [np.asarray(s, float) for s in spectra],
+            "spectrum_se": [np.full(len(s), 0.01) for s in spectra],
+            "spectrum_std": [np.full(len(s), 0.3) for s in spectra],
+            "trusted_count": [len(s) for s in spectra],
+            **columns,
+        }
+    )
+
+
+# ---- channels
+
+
+def test_untrusted_and_infinite_exponents_have_no_value():
+    rows = rows_of([[1.0, 0.5, -0.5, -1.0], [1.0, 0.5, -np.inf, -np.inf]])
+    rows["trusted_count"] = [3, 4]
+    values = resample_channels(rows, ["spectrum", "temporal_std", "standard_error"], 4)
+    assert np.array_equal(np.isfinite(values[0]), [[True, True, True, False]] * 3)
+    assert np.array_equal(np.isfinite(values[1, 0]), [True, True, False, False])
+    assert np.isclose(values[0, 1, 0], np.log(0.3))
+
+
+def test_change_needs_both_spectra():
+    rows = rows_of([[1.0, 0.0], [2.0, -np.inf]], epochs=[0, 1], network_id=["a", "a"])
+    change = resample_channels(rows, ["change"], 2)[:, 0]
+    assert np.array_equal(change[0], [0, 0])
+    assert change[1, 0] == 1
+    assert np.isnan(change[1, 1])
+
+
+def test_any_list_column_is_a_channel_and_so_is_its_change():
+    rows = rows_of([[1.0, 0.0]] * 2, epochs=[0, 1], network_id=["a", "a"])
+    rows["readout_growth"] = [np.array([0.0, 2.0, 4.0]), [1.0, 4.0, 7.0]]
+    values = resample_channels(rows, ["readout_growth", "change_of_readout_growth"], 3)
+    assert np.allclose(values[:, 0], [[0, 2, 4], [1, 4, 7]])
+    assert np.allclose(values[:, 1], [[0, 0, 0], [1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("channel", "words"),
+    [
+        ("readout_growth", "no record holds a list in a column 'readout_growth'; there are"),
+        ("change_of_spectrum_noise", "no record holds a list in a column 'spectrum_noise'"),
+        ("spectrm", "did you mean 'spectrum'"),
+        ("val_loss", "no record holds a list in a column 'val_loss'"),
+    ],
+)
+def test_absent_channel_is_one_clear_line(written, tmp_path, channel, words):
+    shutil.copytree(written.records, tmp_path / "x" / "records")
+    folder = ExperimentFolder(tmp_path / "x")
+    content = {"name": "synthetic", "task": {"name": "digits"}, "training": {"epochs": 6}}
+    experiment = parse_experiment(content | {"autoencoder": {"channels": ["spectrum", channel]}})
+    folder.experiment_file.write_text(dump_experiment(experiment))
+    with pytest.raises(EmbeddingError, match=words) as caught:
+        train(folder, progress=False)
+    assert "\n" not in str(caught.value)
+    assert sorted(p.name for p in folder.root.iterdir()) == ["experiment.toml", "records"]
+
+
+def test_a_further_column_is_learnt_from(dataset):
+    """A channel that alone knows the outcome makes the prediction good, so it has reached the encoder."""
+    known = dataset.targets[dataset.spectra["network"]]
+    spectra = dataset.spectra.assign(
+        spectrum=[np.zeros(8)] * len(dataset.spectra), told=[np.full(5, value) for value in known]
+    )
+    splits = validation_splits(np.ones(60, bool), 2, seed=0)[:1]
+    correlation = {}
+    for channels in (["spectrum"], ["spectrum", "told"]):
+        settings = Settings(channels=channels, head="network", epochs=60, length=8)
+        members = fit_members(replace(dataset, spectra=spectra), splits, settings, seed=0)
+        embedded, _ = members.embed(spectra, dataset.networks.iloc[spectra["network"].to_numpy()])
+        held_out = splits[0].validation[spectra["network"]]
+        predicted = embedded.prediction[0].numpy()[held_out]
+        varied = np.ptp(predicted) > 1e-4
+        correlation[channels[-1]] = np.corrcoef(predicted, known[held_out])[0, 1] if varied else 0.0
+    assert correlation["told"] > 0.9 > abs(correlation["spectrum"])
+
+
+def test_summaries_against_their_definitions():
+    first, dead = summaries(rows_of([[0.4, 0.1, -0.2, -1.0], [0.5, -np.inf, -np.inf, -np.inf]]))
+    # 0.4 + 0.1 - 0.2 = 0.3 is still positive: three dimensions and 0.3 of the fourth.
+    expected = [0.4, -0.175, np.std([0.4, 0.1, -0.2, -1.0]), 0.5 / 4, 3.3 / 4, 1.0]
+    assert np.allclose(first, expected)
+    assert np.allclose(dead, [0.5, 0.5, 0.0, 0.125, 0.25, 0.25])
+    none = summaries(rows_of([[-np.inf]]))[0]
+    assert np.isnan(none[:5]).all()
+    assert none[5] == 0
+
+
+# ---- standardisation
+
+
+def test_every_epoch_is_standardised_for_itself():
+    random = np.random.default_rng(0)
+    epochs = np.repeat([0.0, 1.0, 3.0], 40)
+    values = random.normal(size=(120, 5)) * np.array([1, 10, 100.0])[np.repeat([0, 1, 2], 40), None]
+    standardisation = Standardisation.fit(values, epochs)
+    for epoch in (0, 1, 3):
+        mean, scale = (part[0] for part in standardisation.at(np.array([epoch])))
+        assert np.allclose(mean, values[epochs == epoch].mean(axis=0))
+        assert np.allclose(scale, values[epochs == epoch].std(axis=0))
+    between = standardisation.at(np.array([2.0]))[1][0]
+    share = (np.log(3) - np.log(2)) / (np.log(4) - np.log(2))
+    assert np.allclose(between, (1 - share) * standardisation.scale[1] + share * standardisation.scale[2])
+    beyond = standardisation.at(np.array([50.0]))[1][0]
+    assert np.array_equal(beyond, standardisation.scale[2])
+
+
+def test_outliers_are_drawn_in_and_come_back():
+    values = np.concatenate([np.random.default_rng(0).normal(size=(200, 1)), [[1e4]]])
+    standardisation = Standardisation.fit(values[:200], np.zeros(200))
+    standardised = standardisation.apply(values, np.zeros(201))
+    assert standardised[-1] < 40
+    assert np.allclose(
+        standardised[:200], (values[:200] - values[:200].mean()) / values[:200].std(), atol=0.3
+    )
+    assert np.allclose(standardisation.invert(standardised, np.zeros(201)), values)
+
+
+def test_dead_units_do_not_blow_up_the_reconstruction(dataset):
+    """One network whose lower half dies after epoch 0: its reconstruction error is that of the others."""
+    spectra = dataset.spectra.copy()
+    for i in spectra.index[(spectra["network"] == 2) & (spectra["epoch"] > 0)]:
+        values = spectra.at[i, "spectrum"].copy()
+        values[len(values) // 2 :] = -np.inf
+        spectra.at[i, "spectrum"] = values
+    transform = SpectraTransform.fit(spectra, ["spectrum", "change"], 32, 6)
+    applied, mask = transform.apply_with_mask(spectra)
+    assert np.abs(applied).max() < 8
+    dying = ((spectra["network"] == 2) & (spectra["epoch"] > 0)).to_numpy()
+    assert np.all(mask[dying][:, :, 20:] == 0)
+    assert np.all(mask[dying][:, :, :12] == 1)
+
+
+# ---- encoders and options
+
+SMALL = Settings(channels=["spectrum", "change"], length=8, hidden_sizes=[8, 6], latent_size=4, dropout=0)
+
+
+def inputs(members=2, rows=5, length=8):
+    generator = torch.Generator().manual_seed(1)
+    spectra, summary, epoch, context = (
+        torch.randn(members, rows, *sizes, generator=generator) for sizes in ((2, length), (2,), (1,), (3,))
+    )
+    return Inputs(spectra, torch.ones_like(spectra), summary, epoch, context)
+
+
+def model(**changes):
+    return Autoencoder(2, SMALL.model_copy(update=changes), context_size=3, summary_size=2)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_members_never_mix(name):
+    net, given = model(encoder=name).eval(), inputs()
+    before = net(given).prediction
+    assert before.shape == (2, 5)
+    changed = given.spectra.clone()
+    changed[1] += 1
+    after = net(replace(given, spectra=changed)).prediction
+    assert torch.equal(before[0], after[0])
+    assert not torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_member_of_two_is_as_good_as_alone(name):
+    """Batched members compute what one member with the same weights computes."""
+    pair = model(encoder=name).eval()
+    alone = Autoencoder(1, SMALL.model_copy(update={"encoder": name}), context_size=3, summary_size=2).eval()
+    alone.load_state_dict({key: value[1:] for key, value in pair.state_dict().items()})
+    given = inputs()
+    second = Inputs(*(getattr(given, part)[1:] for part in Inputs.__dataclass_fields__))
+    assert torch.allclose(pair(given).reconstruction[1:], alone(second).reconstruction, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in ENCODERS if name != "mlp"])
+def test_encoders_of_tokens_take_any_length(name):
+    encoder = model(encoder=name).encoder
+    for length in (8, 19, 128):
+        given = inputs(length=length)
+        extra = torch.cat([given.summary, given.epoch], dim=-1)
+        assert encoder(given.spectra, given.mask, extra).shape == (2, 5, 4)
+
+
+@pytest.mark.parametrize("name", ["set", "attention"])
+def test_masked_tokens_are_not_seen(name):
+    encoder, given = model(encoder=name).encoder, inputs()
+    mask = given.mask.clone()
+    mask[..., 5:] = 0
+    changed = given.spectra.clone()
+    changed[..., 5:] += 3
+    extra = torch.cat([given.summary, given.epoch], dim=-1)
+    encoded = encoder(given.spectra, mask, extra)
+    assert torch.allclose(encoded, encoder(changed, mask, extra), atol=1e-6)
+    assert not torch.allclose(encoded, encoder(changed, given.mask, extra), atol=1e-3)
+    nothing = encoder(given.spectra, torch.zeros_like(mask), extra)
+    assert torch.isfinite(nothing).all()
+
+
+def test_a_set_has_no_order_but_that_of_its_index_fractions():
+    """Tokens carry their index, so reversing the values changes the encoding, and the sum alone does not make it."""
+    encoder, given = model(encoder="set").encoder, inputs()
+    extra = torch.cat([given.summary, given.epoch], dim=-1)
+    reversed_values = encoder(given.spectra.flip(-1), given.mask, extra)
+    assert not torch.allclose(encoder(given.spectra, given.mask, extra), reversed_values, atol=1e-3)
+
+
+def test_variational_latent_is_drawn_in_training_only():
+    net, given = model(kl_weight=0.1), inputs()
+    net.train()
+    assert not torch.equal(net(given).reconstruction, net(given).reconstruction)
+    net.eval()
+    first, second = net(given), net(given)
+    assert torch.equal(first.reconstruction, second.reconstruction)
+    assert first.latent.shape == first.log_variance.shape == (2, 5, 4)
+    scaled = torch.cat([first.latent, given.epoch], dim=-1)
+    assert torch.allclose(net.decoder(scaled), first.reconstruction)
+
+
+def test_kl_weight_holds_the_latent_near_the_standard_normal(dataset):
+    splits = validation_splits(np.ones(60, bool), 2, seed=0)[:1]
+    size = {}
+    for weight in (1e-4, 1.0):
+        settings = Settings(kl_weight=weight, head="network", epochs=40, length=8)
+        members = fit_members(dataset, splits, settings, seed=0)
+        network = dataset.spectra["network"].to_numpy()
+        embedded, _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
+        size[weight] = float(embedded.latent.square().mean())
+    assert size[1.0] < 0.5 * size[1e-4]
+
+
+def test_gaussian_head_predicts_its_own_errors(dataset):
+    """Spread is in the unit of the score; errors on held-out networks are of its size."""
+    splits = validation_splits(np.ones(60, bool), 3, seed=0)
+    settings = Settings(prediction_loss="gaussian", head="network", epochs=60)
+    members = fit_members(dataset, splits, settings, seed=0)
+    network = dataset.spectra["network"].to_numpy()
+    embedded, _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
+    assert (embedded.spread > 0).all()
+    standardised = []
+    for i, split in enumerate(splits):
+        held_out = split.validation[network]
+        scores = members.transforms[i].target.apply(dataset.targets)[network]
+        error = embedded.prediction[i].numpy() - scores
+        standardised.append((error / embedded.spread[i].numpy())[held_out])
+    assert 0.4 < np.sqrt(np.mean(np.concatenate(standardised) ** 2)) < 2.5
+
+
+def test_gaussian_heads_give_quantiles_in_metric_units(written, tmp_path):
+    folder = with_settings(written, tmp_path / "x", prediction_loss="gaussian", epochs=30)
+    train(folder, progress=False)
+    latents = pd.read_parquet(folder.latents)
+    assert (latents["predicted_lower"] <= latents["predicted"]).all()
+    assert (latents["predicted"] <= latents["predicted_upper"]).all()
+    assert (latents["predicted_lower"] < latents["predicted_upper"]).any()
+    pd.testing.assert_frame_equal(load(folder).embed(read_records(folder)), latents.drop(columns="split"))
+
+
+def with_settings(written, root, **settings):
+    shutil.copytree(written.records, root / "records")
+    content = {"name": "synthetic", "task": {"name": "digits"}, "training": {"epochs": 6}}
+    folder = ExperimentFolder(root)
+    folder.experiment_file.write_text(dump_experiment(parse_experiment(content | {"autoencoder": settings})))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"encoder": "set"},
+        {"encoder": "convolution", "kl_weight": 0.01},
+        {"encoder": "attention", "activation": "tanh"},
+        {"channels": ["spectrum"], "epoch_conditioned": False, "summaries": False},
+        {"decoder_dropout": True, "prediction_weights": [1.0, 2.0], "select_by": "prediction"},
+    ],
+)
+def test_every_option_is_kept_by_the_checkpoint(written, tmp_path, settings):
+    folder = with_settings(written, tmp_path / "x", epochs=6, **settings)
+    train(folder, progress=False)
+    latents = pd.read_parquet(folder.latents)
+    pd.testing.assert_frame_equal(load(folder).embed(read_records(folder)), latents.drop(columns="split"))
+
+
+def test_the_explorer_decodes_any_decoder(written, tmp_path):
+    from aelle.explorer.decoder import load_decoder
+
+    folder = with_settings(
+        written, tmp_path / "x", epochs=6, activation="tanh", epoch_conditioned=False, kl_weight=0.01
+    )
+    train(folder, progress=False)
+    points = np.random.default_rng(0).normal(size=(5, 8))
+    expected = load(folder).decode(points, 2)
+    assert np.allclose(load_decoder(folder).spectra(points, 2), -np.sort(-expected, axis=1), atol=1e-4)
+
+
+def test_decoding_needs_the_spectrum(written, tmp_path):
+    folder = with_settings(written, tmp_path / "x", epochs=6, channels=["change"])
+    train(folder, progress=False)
+    with pytest.raises(EmbeddingError, match="does not see the bare spectrum"):
+        load(folder).decode(np.zeros((1, 8)), 0)
+
+
+# ---- forests
+
+
+def test_forests_are_those_of_their_epochs():
+    random = np.random.default_rng(0)
+    epochs = np.repeat([0, 1, 3], 60)
+    x = random.normal(size=(180, 4))
+    scores = np.where(epochs == 0, x[:, 0], np.where(epochs == 1, x[:, 1], x[:, 2]))
+    forests = EpochForests.fit(x, epochs, scores, trees=40, seed=0)
+    new = random.normal(size=(60, 4))
+    for epoch, column in ((0, 0), (1, 1), (3, 2), (2, 2), (90, 2)):
+        predicted = forests.predict(new, np.full(60, epoch))
+        assert np.corrcoef(predicted, new[:, column])[0, 1] > 0.7
+
+
+def test_mixture_is_the_mean_of_network_and_forest(dataset):
+    splits = validation_splits(np.ones(60, bool), 2, seed=0)
+    network = dataset.spectra["network"].to_numpy()
+    scores = {}
+    for head in ("network", "forest", "mixture"):
+        settings = Settings(epochs=8, hidden_sizes=[16], length=16, forest_trees=10, head=head)
+        members = fit_members(dataset, splits, settings, seed=1)
+        scores[head], _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
+    for name in ("prediction", "prediction_in_context"):
+        mean = (getattr(scores["network"], name) + getattr(scores["forest"], name)) / 2
+        assert torch.allclose(getattr(scores["mixture"], name), mean, atol=1e-6)
+    assert torch.equal(scores["network"].latent, scores["mixture"].latent)
+
+
+def test_forests_never_see_held_out_networks(dataset):
+    training, validation = np.arange(60) < 40, (np.arange(60) >= 40) & (np.arange(60) < 50)
+    settings = Settings(epochs=2, length=8, head="forest", forest_trees=10)
+    networks = dataset.networks.copy()
+    networks.iloc[40:, networks.columns.get_loc("target")] = -100.0
+    network = dataset.spectra["network"].to_numpy()
+    predicted = [
+        fit_members(given, [Split(training, validation)], settings, seed=0)
+        .embed(dataset.spectra, dataset.networks.iloc[network])[0]
+        .prediction
+        for given in (dataset, replace(dataset, networks=networks))
+    ]
+    assert torch.equal(*predicted)
+
+
+# ---- the papers' autoencoder
+
+
+def test_paper_preset_has_the_published_structure():
+    """Sizes n/8, n/16, 32 with tanh; dropout to the decoder's very output; a linear read-out of the latent."""
+    settings = Settings(preset="paper", length=1024)
+    net = Autoencoder(1, settings, context_size=3)
+
+    def parts(sequence):
+        shapes = {MemberLinear: lambda m: tuple(m.weight.shape[1:]), MemberDropout: lambda m: m.probability}
+        return [shapes.get(type(m), lambda m: type(m).__name__)(m) for m in sequence]
+
+    assert parts(net.encoder.layers) == [(1024, 128), "Tanh", 0.1, (128, 64), "Tanh", 0.1, (64, 32)]
+    assert parts(net.decoder) == [(32, 64), "Tanh", 0.1, (64, 128), "Tanh", 0.1, (128, 1024), 0.1]
+    assert parts(net.head) == [(32, 1)]
+    ours = sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in net.head_in_context.parameters())
+    plain = [(1024, 128), (128, 64), (64, 32), (32, 64), (64, 128), (128, 1024), (32, 1)]
+    assert ours == sum(p.numel() for sizes in plain for p in Linear(*sizes).parameters())
+
+
+def test_paper_preset_has_the_published_schedule():
+    settings = Settings(preset="paper")
+    weights = [prediction_weight(epoch, settings) for epoch in range(settings.epochs)]
+    assert [weights.count(w) for w in (5.0, 10.0, 20.0)] == [2000, 1000, 1000]
+    assert weights == sorted(weights)
+    assert (settings.reconstruction_loss, settings.prediction_loss) == ("absolute", "squared")
+    assert (settings.batch_size, settings.weight_decay, settings.kl_weight) == (128, 0.0, 0.0)
+
+
+def test_a_preset_gives_way_to_what_is_written():
+    settings = Settings(preset="paper", epochs=8, latent_size=5)
+    assert (settings.epochs, settings.latent_size, settings.activation) == (8, 5, "tanh")
+    content = {"name": "x", "task": {"name": "digits"}, "autoencoder": {"preset": "paper", "length": 64}}
+    experiment = parse_experiment(content)
+    assert experiment.autoencoder.hidden_sizes == [8, 4]
+    import tomllib
+
+    again = parse_experiment(tomllib.loads(dump_experiment(experiment)))
+    assert again.autoencoder == experiment.autoencoder
+    with pytest.raises(ConfigError, match="preset"):
+        parse_experiment(content | {"autoencoder": {"preset": "papers"}})
+
+
+def test_paper_preset_trains(written, tmp_path):
+    folder = with_settings(
+        written, tmp_path / "x", preset="paper", length=32, epochs=200, learning_rate=0.003
+    )
+    summary = train(folder, progress=False)
+    assert summary.epochs == 200
+    assert summary.prediction < 0.6  # 1 is the error of knowing nothing
+    assert "absolute error" in str(summary)
