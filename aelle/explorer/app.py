@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import logging
 import socket
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ def serve(
         raise ExplorerError(str(error)) from error
     _require_free(host, port)
     app = create_app(folder, local_only=not allow_remote)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request helps nobody
     app.run(host=host, port=port, debug=debug, use_reloader=False, dev_tools_disable_version_check=True)
 
 

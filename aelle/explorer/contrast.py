@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from aelle.explorer.columns import Column, colour_columns, kind_codes, quantity
 from aelle.explorer.data import ExplorerData
+from aelle.explorer.groups import Group
 
 # What a network is and how it ended; what merely numbers or times it says nothing about it.
 _LEFT_OUT = {"epoch", "seed", "cohort", "split", "train_seconds", "spectrum_seconds", "certificate", "task"}
+# How a network ended, or what was foretold of it: told last, for it explains nothing.
+_OUTCOMES = {
+    "final_metric", "best_metric", "val_metric", "val_loss", "train_loss", "outcome", "status", "interval_width",
+    "reconstruction_error",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,17 +37,19 @@ class Contrast:
     selected: NDArray[np.float64]  # share of the selection in each bin or level
     others: NDArray[np.float64]
 
+    @property
+    def is_outcome(self) -> bool:
+        """Whether the column is how training went, not what the network is."""
+        return self.column.name in _OUTCOMES or self.column.name.startswith("predicted")
 
-def contrasts(
-    data: ExplorerData, selected: Sequence[int], others: Sequence[int], epoch: int
-) -> list[Contrast]:
+
+def contrasts(data: ExplorerData, selected: ArrayLike, others: ArrayLike, epoch: int) -> list[Contrast]:
     """Compare a selection with other networks at one epoch, the most different column first.
 
-    Columns that are constant, or missing in one of the groups, are left out.
+    What networks are (hyperparameters, exponents, weights) comes before how they ended. Columns that are constant, or missing in one of the groups, are left out.
     """
     points = data.points[data.points["epoch"] == epoch]
-    inside = points[points["network"].isin(selected)]
-    outside = points[points["network"].isin(others)]
+    inside, outside = (points[_among(data, points, group)] for group in (selected, others))
     if inside.empty or outside.empty:
         return []
     found = []
@@ -51,7 +59,15 @@ def contrasts(
         compared = _compare(column, inside, outside)
         if compared is not None:
             found.append(compared)
-    return sorted(found, key=lambda c: -c.difference)
+    return sorted(found, key=lambda c: (c.is_outcome, -c.difference))
+
+
+def _among(data: ExplorerData, points: pd.DataFrame, networks: ArrayLike) -> NDArray[np.bool_]:
+    """Which points belong to these networks."""
+    wanted = np.zeros(len(data.networks), bool)
+    wanted[np.asarray(networks, np.int64)] = True
+    belongs: NDArray[np.bool_] = wanted[points["network"].to_numpy()]
+    return belongs
 
 
 def _compare(column: Column, inside: pd.DataFrame, outside: pd.DataFrame) -> Contrast | None:
@@ -91,5 +107,27 @@ def in_words(found: Sequence[Contrast], name: str, against: str, most: int = 3) 
     """A sentence: in what a selection differs most."""
     if not found:
         return ""
-    parts = [f"{c.column.label} ({c.words})" for c in found[:most]]
-    return f"{name} differs from {against} most in " + ", then ".join(parts) + "."
+    causes = [c for c in found if not c.is_outcome] or list(found)
+    parts = [f"{c.column.label} ({c.words})" for c in causes[:most]]
+    sentence = f"{name} differs from {against} most in " + ", then ".join(parts) + "."
+    ended = next((c for c in found if c.column.name == "final_metric"), None)
+    return (
+        sentence
+        if ended is None or ended in causes
+        else f"{sentence} Its {ended.column.label}: {ended.words}."
+    )
+
+
+def exponents_in_words(data: ExplorerData, groups: Sequence[Group], epoch: int) -> str:
+    """What the spectra of each group share: medians of the largest and the mean exponent, and who is unstable."""
+    records = data.records[(data.records["epoch"] == epoch).to_numpy() & (data.spectra.lengths > 0)]
+    parts = []
+    for group in groups:
+        own = records[_among(data, records, group.networks)]
+        largest, mean = (own[name].dropna() for name in ("lambda_max", "lambda_mean"))
+        if len(largest):
+            parts.append(
+                f"{group.name}: median λ₁ {largest.median():.3g}, mean exponent {mean.median():.3g}, "
+                f"{(largest > 0).mean():.0%} with λ₁ above zero"
+            )
+    return "; ".join(parts) + "." if parts else "No spectra were taken at this epoch."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -39,6 +39,9 @@ class ExplorerData:
     predictions: pd.DataFrame  # method, epoch, network, actual, predicted, lower, upper
     report: dict[str, Any]
     unreadable: tuple[str, ...] = field(default=())  # what could not be shown, in words
+    _kept: dict[Any, Any] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # computed once, by what it is
 
     @property
     def name(self) -> str:
@@ -69,6 +72,12 @@ class ExplorerData:
     def spectrum_epochs(self) -> list[int]:
         """The epochs at which there are spectra."""
         return sorted(int(epoch) for epoch in self.records["epoch"][self.spectra.lengths > 0].unique())
+
+    def kept(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives, computed once for these data. Two threads at once may both compute it."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
 
     def rows_of(self, network: int) -> NDArray[np.int64]:
         """The rows of `records` that belong to a network, in order of epoch."""

@@ -18,7 +18,8 @@ from aelle.explorer.columns import Column, colour_columns, kind_codes, quantity
 from aelle.explorer.data import ExplorerData, load
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures import learning_curves, learning_curves_info
-from aelle.explorer.figures.latent_map import MANY, kind_colours, latent_map, latent_map_info, quantity_axis
+from aelle.explorer.figures.colours import kind_colours, quantity_axis
+from aelle.explorer.figures.latent_map import MANY, latent_map, latent_map_info
 from aelle.explorer.figures.spectra import epoch_colours, spectrum_layout
 from aelle.explorer.projection import Projection, pca
 from aelle.explorer.summary import about_network, experiment_facts

@@ -30,6 +30,7 @@ class View:
     paths: str | None = None
     tab: str | None = None
     theme: str | None = None
+    display: str | None = None  # projector: larger type and lines
     focus: str | None = None
     filters: Mapping[str, list[Any]] = field(default_factory=dict)
     a: Sequence[str] = ()

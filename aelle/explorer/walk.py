@@ -59,6 +59,16 @@ def moved(
     return start + (np.asarray(steps, float) * spread) @ projection.axes
 
 
+def placed(
+    projection: Projection, latent: NDArray[np.float64], place: Sequence[float]
+) -> NDArray[np.float64]:
+    """Move a latent point so that it stands at `place` on the PCA map, and nowhere else in other directions."""
+    if projection.axes is None or projection.mean is None:
+        return latent
+    axes = projection.axes[: len(place)]
+    return latent + (np.asarray(place, float) - (latent - projection.mean) @ axes.T) @ axes
+
+
 def climbed(
     data: ExplorerData, decoder: Decoder, latent: NDArray[np.float64], epoch: int, upwards: bool
 ) -> NDArray[np.float64]:

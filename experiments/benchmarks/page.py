@@ -26,7 +26,7 @@ from tests.explorer_folder import write_many_points
 _LASSOS = ((0.02, 0.02, 0.45, 0.98), (0.3, 0.1, 0.7, 0.6), (0.5, 0.02, 0.98, 0.98), (0.2, 0.3, 0.8, 0.8))
 _WATCH = """() => {
     window.seen = {};
-    addEventListener("mouseup", () => { window.seen.released = performance.now(); }, true);
+    addEventListener("pointerup", () => { window.seen.released = performance.now(); }, true);
     const of = (id) => document.querySelector(id + " .js-plotly-plot")?._fullData ?? [];
     const look = () => {
         const count = of("#map").reduce((n, t) => n + (t.meta === "points" ? t._length : 0), 0);

@@ -6,7 +6,6 @@ from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 
-from aelle.explorer.callbacks.latent_map import clicked_network
 from aelle.explorer.callbacks.shared import message
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures import (
@@ -29,10 +28,10 @@ def register(app: Dash, source: Source) -> None:
 def _choose(app: Dash, source: Source) -> None:
     @app.callback(
         Output("focus", "data"), Output("tab", "value", allow_duplicate=True),
-        Input("map", "clickData"), Input("predicted", "clickData"), Input("search", "value"),
+        Input("clicked", "data"), Input("search", "value"),
         Input({"type": "row", "network": ALL}, "n_clicks"), State("tab", "value"), prevent_initial_call=True,
     )  # fmt: skip
-    def choose(click: Any, predicted: Any, search: str | None, rows: list[int], tab: str) -> Any:
+    def choose(clicked: Any, search: str | None, rows: list[int], tab: str) -> Any:
         data, network = source.data, None
         if data is None:
             return no_update, no_update
@@ -40,8 +39,8 @@ def _choose(app: Dash, source: Source) -> None:
             network = find_network(data, search or "")
         elif isinstance(ctx.triggered_id, dict):
             network = int(ctx.triggered_id["network"]) if any(rows) else None
-        else:
-            network = clicked_network(click if ctx.triggered_id == "map" else predicted)
+        elif clicked is not None:
+            network = int(clicked["network"])
         if network is None:
             return no_update, no_update
         # The table, prediction and walk stay: a network is chosen there to look at it there.
@@ -61,14 +60,14 @@ def find_network(data: ExplorerData, text: str) -> int | None:
 
 def _draw(app: Dash, source: Source) -> None:
     @app.callback(
-        Output("spectra", "figure"), Output("curves", "figure"),
+        Output("spectra-figure", "data"), Output("curves-figure", "data"),
         Output("spectra-title", "children"), Output("curves-title", "children"),
-        Input("focus", "data"), Input("tab", "value"), Input("theme", "data"), Input("version", "data"),
+        Input("network-ask", "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def draw(focus: int | None, tab: str, theme_name: str, _: int) -> Any:
-        theme, data = theme_named(theme_name), source.data
-        if tab != "network":
+    def draw(asked: dict[str, Any] | None) -> Any:
+        if asked is None:
             return (no_update,) * 4
+        theme, data, focus = theme_named(asked["theme"]), source.data, asked["focus"]
         if data is None or focus is None or focus not in data.networks.index:
             blank = message(theme, "Click a point on the map, or find a network by its id")
             return blank, blank, "Lyapunov spectrum", "Learning curve"

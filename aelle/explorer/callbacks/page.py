@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Dash, Input, Output, State, dcc, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, no_update
 
 from aelle.explorer import layout
 from aelle.explorer.data import ExplorerData
@@ -18,6 +18,13 @@ _THEME = """(clicks, search) => {
         : asked ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     document.documentElement.dataset.theme = chosen === "dark" ? "dark" : "light";
     return [chosen, chosen === "dark" ? "Light" : "Dark"];
+}"""
+_DISPLAY = """(clicks, search) => {
+    const root = document.documentElement.dataset, asked = new URLSearchParams(search).get("display");
+    root.display = clicks ? (root.display === "projector" ? "laptop" : "projector")
+        : asked === "projector" ? "projector" : "laptop";
+    if (clicks) aelleFigures.redraw();
+    return [root.display === "projector" ? root.display : null, root.display === "projector" ? "Smaller" : "Larger"];
 }"""
 _LINK = """(link) => { history.replaceState(null, "", link ? "?" + link : location.pathname); return ""; }"""
 _COPY = """async (clicks) => {
@@ -52,12 +59,22 @@ def _browser_side(app: Dash) -> None:
         _THEME, Output("theme", "data"), Output("theme-button", "children"),
         Input("theme-button", "n_clicks"), State("address", "search"),
     )  # fmt: skip
-    names = list(layout.TABS)
     app.clientside_callback(
-        f"(tab) => {names}.map(name => name !== tab)",
-        [Output(f"view-{name}", "hidden") for name in names],
-        Input("tab", "value"),
-    )
+        _DISPLAY, Output("display", "data"), Output("size-button", "children"),
+        Input("size-button", "n_clicks"), State("address", "search"),
+    )  # fmt: skip
+    app.clientside_callback(
+        ClientsideFunction("views", "tab"),
+        [Output(f"view-{name}", "hidden") for name in layout.TABS], Input("tab", "value"),
+    )  # fmt: skip
+    for name in layout.FIGURES:
+        drawn = (
+            ClientsideFunction("latent_map", "figure")
+            if name == "map"
+            else ClientsideFunction("figures", "draw")
+        )
+        app.clientside_callback(drawn, Input(f"{name}-figure", "data"), State(f"{name}-figure", "id"))
+    _ask(app)
     app.clientside_callback(
         _LINK, Output("announce", "children"), Input("link", "data"), prevent_initial_call=True
     )
@@ -74,6 +91,19 @@ def _browser_side(app: Dash) -> None:
         Output("epoch", "value", allow_duplicate=True), Output("tick", "disabled", allow_duplicate=True),
         Output("play", "children", allow_duplicate=True),
         Input("tick", "n_intervals"), *places, prevent_initial_call=True,
+    )  # fmt: skip
+
+
+def _ask(app: Dash) -> None:
+    """One request for the view that is seen, when anything it shows has changed (see assets/views.js)."""
+    asked = [f"{name}-ask" for name in layout.TABS]
+    app.clientside_callback(
+        ClientsideFunction("views", "ask"),
+        [Output(name, "data") for name in asked],
+        Input("tab", "value"), Input("selection", "data"), Input("filters", "data"), Input("epoch", "value"),
+        Input("theme", "data"), Input("version", "data"), Input("focus", "data"), Input("colour", "value"),
+        Input("index-scale", "value"), Input("prediction-method", "value"), Input("table-state", "data"),
+        *(State(name, "data") for name in asked),
     )  # fmt: skip
 
 
@@ -126,14 +156,16 @@ _CONTROLS = ("colour", "shape", "size", "method", "dimensions", "epoch", "paths"
 
 
 def _link(app: Dash, source: Source) -> None:
-    @app.callback(
-        Output("link", "data"),
-        *(Input(name, "value") for name in _CONTROLS), Input("theme", "data"), Input("focus", "data"),
-        Input("filters", "data"), Input("selection", "data"), prevent_initial_call=True,
+    app.clientside_callback(
+        ClientsideFunction("views", "later"),
+        *(Input(name, "value") for name in _CONTROLS), Input("theme", "data"), Input("display", "data"),
+        Input("focus", "data"), Input("filters", "data"), Input("selection", "data"),
     )  # fmt: skip
-    def write(*values: Any) -> Any:
+
+    @app.callback(Output("link", "data"), Input("link-ask", "data"), prevent_initial_call=True)
+    def write(values: list[Any] | None) -> Any:
         data = source.data
-        if data is None or data.points.empty:
+        if values is None or data is None or data.points.empty:
             return no_update
         return to_query(current_view(data, *values), _ids(data))
 
@@ -141,7 +173,7 @@ def _link(app: Dash, source: Source) -> None:
 def current_view(data: ExplorerData, *values: Any) -> View:
     """The view that the values of the controls make, in the order of `_link`."""
     controls: dict[str, Any] = dict(zip(_CONTROLS, values[: len(_CONTROLS)], strict=True))
-    theme, focus, filters, selection = values[len(_CONTROLS) :]
+    theme, display, focus, filters, selection = values[len(_CONTROLS) :]
     ids, epochs = data.networks["network_id"], data.point_epochs
     controls["epoch"] = epochs[min(int(controls["epoch"] or 0), len(epochs) - 1)]
     controls["dimensions"] = int(controls["dimensions"])
@@ -149,6 +181,7 @@ def current_view(data: ExplorerData, *values: Any) -> View:
     return View(
         **controls,
         theme=theme,
+        display=display,
         focus=None if focus is None else str(ids[focus]),
         filters=filters or {},
         **chosen,

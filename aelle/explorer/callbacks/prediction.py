@@ -17,15 +17,15 @@ def register(app: Dash, source: Source) -> None:
     """Connect the prediction view."""
 
     @app.callback(
-        Output("predicted", "figure"), Output("ladder", "figure"), Output("predicted-title", "children"),
-        Input("prediction-method", "value"), Input("epoch", "value"), Input("selection", "data"),
-        Input("tab", "value"), Input("theme", "data"), Input("version", "data"),
+        Output("predicted-figure", "data"), Output("ladder-figure", "data"), Output("predicted-title", "children"),
+        Input("prediction-ask", "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def draw(method: str | None, place: int, selection: Any, tab: str, theme_name: str, _: int) -> Any:
-        data, theme = source.data, theme_named(theme_name)
-        if data is None or tab != "prediction":
+    def draw(asked: dict[str, Any] | None) -> Any:
+        data = source.data
+        if data is None or asked is None:
             return (no_update,) * 3
-        epoch = predicted_epoch(data, epoch_at(data, place))
+        theme, method, selection = theme_named(asked["theme"]), asked["method"], asked["selection"]
+        epoch = predicted_epoch(data, epoch_at(data, asked["epoch"]))
         if method is None or epoch is None:
             blank = message(theme, f"No predictions yet: run aelle predict {source.folder.root}")
             return blank, blank, "Predicted against actual"

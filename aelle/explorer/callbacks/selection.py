@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from aelle.explorer.callbacks.shared import epoch_at, groups_of, message, shown_networks
 from aelle.explorer.columns import Column, describe
-from aelle.explorer.contrast import contrasts, in_words
+from aelle.explorer.contrast import contrasts, exponents_in_words, in_words
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures import curve_bands, curve_bands_info, spectrum_bands, spectrum_bands_info
 from aelle.explorer.figures.contrast import contrast_histograms
@@ -18,13 +18,6 @@ from aelle.explorer.source import Source
 from aelle.explorer.theme import theme_named
 
 _STEPS = 200  # places of a filter's slider
-_LASSO = """(selected, into, selection) => {
-    if (!selected || !selected.points) return dash_clientside.no_update;
-    const chosen = new Set(selected.points.map(p => p.customdata).filter(n => n !== undefined));
-    if (!chosen.size) return dash_clientside.no_update;
-    const other = into === "a" ? "b" : "a";
-    return {[into]: [...chosen], [other]: selection[other].filter(n => !chosen.has(n))};
-}"""
 _COUNT = """(selection) => {
     const parts = ["a", "b"].filter(k => selection[k].length).map(k => `${k.toUpperCase()}: ${selection[k].length}`);
     return parts.length ? parts.join(" · ") : "Draw around points to compare them";
@@ -37,8 +30,8 @@ _TAB = """(selection, tab) => (selection.a.length || selection.b.length) && tab 
 def register(app: Dash, source: Source) -> None:
     """Connect selections, filters and the comparing views."""
     app.clientside_callback(
-        _LASSO, Output("selection", "data"),
-        Input("map", "selectedData"), State("lasso-into", "value"), State("selection", "data"),
+        ClientsideFunction("latent_map", "lassoed"), Output("selection", "data"),
+        Input("lassoed", "data"), State("lasso-into", "value"), State("selection", "data"),
         prevent_initial_call=True,
     )  # fmt: skip
     app.clientside_callback(_COUNT, Output("selection-count", "children"), Input("selection", "data"))
@@ -148,42 +141,42 @@ def _on_slider(value: float, column: Column) -> float:
     return float(np.log10(max(value, 1e-300))) if column.logarithmic else value
 
 
-_GROUPS = (
-    Input("selection", "data"), Input("filters", "data"), Input("epoch", "value"), Input("tab", "value"),
-    Input("theme", "data"), Input("version", "data"),
-)  # fmt: skip
-
-
 def _bands(app: Dash, source: Source) -> None:
     @app.callback(
-        Output("bands", "figure"), Output("curve-bands", "figure"), Output("bands-title", "children"),
-        *_GROUPS, Input("index-scale", "value"),
+        Output("bands-figure", "data"), Output("curve-bands-figure", "data"),
+        Output("bands-title", "children"), Output("bands-words", "children"),
+        Input("selection-ask", "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def draw(selection: Any, filters: Any, place: int, tab: str, theme_name: str, _: int, scale: str) -> Any:
-        data, theme = source.data, theme_named(theme_name)
-        if data is None or tab != "selection":
-            return (no_update,) * 3
-        epoch = epoch_at(data, place)
-        groups = groups_of(selection, shown_networks(data, epoch, filters), theme)
+    def draw(asked: dict[str, Any] | None) -> Any:
+        data = source.data
+        if data is None or asked is None:
+            return (no_update,) * 4
+        epoch, theme = epoch_at(data, asked["epoch"]), theme_named(asked["theme"])
+        groups = groups_of(asked["selection"], shown_networks(data, epoch, asked["filters"]), theme)
+        bands = spectrum_bands_info(data, groups, epoch)
         return (
-            spectrum_bands(spectrum_bands_info(data, groups, epoch), theme, log_index=scale == "log"),
+            spectrum_bands(bands, theme, log_index=asked["scale"] == "log"),
             curve_bands(curve_bands_info(data, groups), data.metric_name, theme),
-            ["Lyapunov spectra ", html.Span(f"at epoch {epoch}: mean and inner 80 %", className="of")],
+            ["Lyapunov spectra ", html.Span(f"epoch {epoch}, mean and inner 80 %", className="of")],
+            exponents_in_words(data, groups, epoch),
         )
 
 
 def _special(app: Dash, source: Source) -> None:
-    @app.callback(Output("histograms", "figure"), Output("special-words", "children"), *_GROUPS)
-    def draw(selection: Any, filters: Any, place: int, tab: str, theme_name: str, _: int) -> Any:
-        data, theme = source.data, theme_named(theme_name)
-        if data is None or tab != "special":
+    @app.callback(
+        Output("histograms-figure", "data"), Output("special-words", "children"),
+        Input("special-ask", "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def draw(asked: dict[str, Any] | None) -> Any:
+        data = source.data
+        if data is None or asked is None:
             return no_update, no_update
-        epoch = epoch_at(data, place)
-        groups = groups_of(selection, shown_networks(data, epoch, filters), theme)
+        epoch, theme = epoch_at(data, asked["epoch"]), theme_named(asked["theme"])
+        groups = groups_of(asked["selection"], shown_networks(data, epoch, asked["filters"]), theme)
         if len(groups) < 2:
             return message(theme, "Draw around some points to see what is special about them"), ""
         one, other = groups[:2]
-        found = contrasts(data, one.networks.tolist(), other.networks.tolist(), epoch)
+        found = contrasts(data, one.networks, other.networks, epoch)
         if not found:
             return message(theme, "The two groups have no networks at this epoch"), ""
         figure = contrast_histograms(found, (one.name, other.name), theme, colours=(one.colour, other.colour))

@@ -36,8 +36,10 @@ def groups_of(selection: Selection, shown: NDArray[np.int64], theme: Theme) -> l
         for name, key, colour in (("A", "a", theme.group_a), ("B", "b", theme.group_b))
         if selection[key]
     ]
-    chosen = np.concatenate([group.networks for group in groups]) if groups else np.empty(0, np.int64)
-    others = np.setdiff1d(shown, chosen)
+    free = np.ones(1 + int(max([shown.max(initial=0), *(group.networks.max() for group in groups)])), bool)
+    for group in groups:
+        free[group.networks] = False
+    others = np.sort(shown[free[shown]])
     if len(others):
         groups.append(Group("others" if groups else "all shown", others, theme.muted))
     return groups

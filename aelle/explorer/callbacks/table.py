@@ -24,12 +24,6 @@ _HEADS = {
     "lambda_mean": "mean λ",
     "init_gain": "initial gain",
 }
-_INPUTS = (
-    Input("selection", "data"),
-    Input("filters", "data"),
-    Input("epoch", "value"),
-    Input("colour", "value"),
-)
 _STATES = (State("selection", "data"), State("filters", "data"), State("epoch", "value"))
 
 
@@ -38,15 +32,16 @@ def register(app: Dash, source: Source) -> None:
 
     @app.callback(
         Output("table", "children"), Output("table-title", "children"),
-        *_INPUTS, Input("table-state", "data"), Input("tab", "value"), Input("version", "data"),
+        Input("table-ask", "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def draw(selection: Any, filters: Any, place: int, colour: str, state: Any, tab: str, _: int) -> Any:
+    def draw(asked: dict[str, Any] | None) -> Any:
         data = source.data
-        if data is None or tab != "table":
+        if data is None or asked is None:
             return no_update, no_update
-        frame = selected_rows(data, selection, epoch_at(data, place), filters)
+        selection = asked["selection"]
+        frame = selected_rows(data, selection, epoch_at(data, asked["epoch"]), asked["filters"])
         words = "selected" if selection["a"] or selection["b"] else "shown on the map"
-        return table(data, frame, colour, state), [
+        return table(data, frame, asked["colour"], asked["table"]), [
             "Networks ",
             html.Span(f"{len(frame):,} {words}", className="of"),
         ]

@@ -14,7 +14,7 @@ from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures.spectra import decoded_spectrum
 from aelle.explorer.source import Source
 from aelle.explorer.theme import Theme, theme_named
-from aelle.explorer.walk import Walker, climbed, moved, start_of, walker
+from aelle.explorer.walk import Walker, climbed, moved, placed, start_of, walker
 
 _AXES = ("walk-0", "walk-1", "walk-2")
 
@@ -28,53 +28,55 @@ def register(app: Dash, source: Source) -> None:
 def _step(app: Dash, source: Source) -> None:
     @app.callback(
         Output("walk-latent", "data"), Output("walk-base", "data"), *(Output(name, "value") for name in _AXES),
-        *(Input(name, "value") for name in _AXES), Input("walk-up", "n_clicks"), Input("walk-down", "n_clicks"),
-        Input("walk-reset", "n_clicks"), Input("focus", "data"), Input("epoch", "value"), Input("tab", "value"),
-        State("walk-latent", "data"), State("walk-base", "data"),
+        *(Input(name, "value") for name in _AXES), Input("walk-drag", "data"), Input("walk-up", "n_clicks"),
+        Input("walk-down", "n_clicks"), Input("walk-reset", "n_clicks"), Input("walk-ask", "data"),
+        State("walk-latent", "data"), State("walk-base", "data"), prevent_initial_call=True,
     )  # fmt: skip
     def step(*values: Any) -> Any:
-        steps, (focus, place, tab, latent, base) = values[:3], values[6:]
-        data, still = source.data, [no_update] * 3
-        if data is None or tab != "walk":
+        steps, dragged, (asked, latent, base) = values[:3], values[3], values[7:]
+        data, cause = source.data, ctx.triggered_id
+        if data is None or data.points.empty or asked is None:
             return (no_update,) * 5
-        epoch, cause = epoch_at(data, place), ctx.triggered_id
-        if base is None or cause in ("walk-reset", "focus", "epoch") or (cause == "tab" and latent is None):
-            start = start_of(data, focus, epoch).tolist()
-            return start, start, 0, 0, 0
-        if cause in ("walk-up", "walk-down"):
+        epoch, origin = epoch_at(data, asked["epoch"]), [asked["focus"], asked["epoch"]]
+        if base is None or cause == "walk-reset" or base["origin"] != origin:
+            latent = start_of(data, asked["focus"], epoch).tolist()
+        elif cause == "walk-drag" and dragged is not None:
+            latent = placed(source.projection(), np.array(latent), dragged).tolist()
+        elif cause in ("walk-up", "walk-down"):
             try:
-                there = climbed(data, source.decoder(), np.array(latent), epoch, cause == "walk-up").tolist()
+                latent = climbed(data, source.decoder(), np.array(latent), epoch, cause == "walk-up").tolist()
             except ExplorerError:
                 return (no_update,) * 5
-            return there, there, 0, 0, 0
-        if cause in _AXES:
-            return moved(data, source.projection(), np.array(base), steps).tolist(), no_update, *still
-        return (no_update,) * 5
+        elif cause in _AXES:  # the sliders count from where the walk was last put down
+            there = moved(data, source.projection(), np.array(base["latent"]), steps).tolist()
+            return there, *[no_update] * 4
+        else:
+            return (no_update,) * 5
+        return latent, {"latent": latent, "origin": origin}, 0, 0, 0
 
 
 def _show(app: Dash, source: Source) -> None:
     @app.callback(
-        Output("decoded", "figure"), Output("walk-point", "data"), Output("walk-from", "children"),
+        Output("decoded-figure", "data"), Output("walk-point", "data"), Output("walk-from", "children"),
         Output("walk-predicted", "children"), Output("walk-nearest", "children"),
-        Input("walk-latent", "data"), Input("tab", "value"), Input("theme", "data"),
-        State("focus", "data"), State("epoch", "value"), State("method", "value"),
+        Input("walk-latent", "data"), Input("walk-ask", "data"), State("method", "value"), prevent_initial_call=True,
     )  # fmt: skip
-    def show(latent: Any, tab: str, theme_name: str, focus: int | None, place: int, method: str) -> Any:
-        data, theme = source.data, theme_named(theme_name)
-        if tab != "walk":
-            return no_update, None, no_update, no_update, no_update
-        if data is None or latent is None:
+    def show(latent: Any, asked: dict[str, Any] | None, method: str) -> Any:
+        data = source.data
+        if data is None or latent is None or asked is None:
             return (no_update,) * 5
+        theme, focus, epoch = theme_named(asked["theme"]), asked["focus"], epoch_at(data, asked["epoch"])
         try:
             decoder = source.decoder()
         except ExplorerError as error:
             return message(theme, str(error)), None, "", "", ""
-        epoch = epoch_at(data, place)
         here = walker(data, source.projection(), decoder, np.array(latent, float), epoch)
         if focus is None:
             origin = "from the mean of all networks; click one to start from it"
         else:
             origin = f"from {data.networks['network_id'][focus]}"
+        if method == "pca":
+            origin += "; drag the cross on the map"
         words = f"predicted final {data.metric_name} {here.predicted:.3f}"
         figure = _spectra(data, here, focus, epoch, theme)
         # On the UMAP map the walker has no place: UMAP maps only the points it was fitted on.

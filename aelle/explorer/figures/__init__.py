@@ -1,7 +1,7 @@
 """Figures: for each picture plain data (`..._info`), then a thin plotly figure that draws it."""
 
 from aelle.explorer.figures.contrast import contrast_histograms
-from aelle.explorer.figures.latent_map import add_trails, latent_map, latent_map_info, trails_info
+from aelle.explorer.figures.latent_map import latent_map, latent_map_info
 from aelle.explorer.figures.learning_curves import (
     curve_bands,
     curve_bands_info,
@@ -25,6 +25,7 @@ from aelle.explorer.figures.spectra import (
     spectrum_bands,
     spectrum_bands_info,
 )
+from aelle.explorer.figures.trails import add_trails, trails_info
 
 __all__ = [
     "Predicted",

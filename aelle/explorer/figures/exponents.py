@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aelle.explorer.columns import describe
 from aelle.explorer.data import ExplorerData
-from aelle.explorer.figures.latent_map import quantity_axis
+from aelle.explorer.figures.colours import quantity_axis
 from aelle.explorer.figures.spectra import EXPONENT, add_band, epoch_colours, spectrum_layout
 from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout, title_above_bar
 from aelle.explorer.theme import title as title_of

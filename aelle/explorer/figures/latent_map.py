@@ -1,8 +1,7 @@
-"""The latent map: each network a point, coloured by any column, with the ways networks travel over epochs."""
+"""The latent map: each network a point, coloured by any column."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from aelle.explorer.columns import MISSING, OTHER, Column, describe, kind_codes, quantity
+from aelle.explorer.columns import Column, describe, kind_codes, quantity
 from aelle.explorer.data import ExplorerData
+from aelle.explorer.figures.colours import kind_colours, quantity_axis
+from aelle.explorer.figures.frame import axes, outside, ranges_of, xyz
 from aelle.explorer.projection import Projection
-from aelle.explorer.theme import (
-    LIGHT,
-    VIRIDIS,
-    Theme,
-    as_text,
-    axis,
-    base_layout,
-    colour_bar,
-    title_above_bar,
-)
+from aelle.explorer.theme import LIGHT, Theme, as_text, base_layout, title_above_bar
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "x")
 MANY = 3000  # points from which small marks and WebGL pay; fewer are sharper, and print better, as SVG
@@ -82,7 +74,7 @@ def latent_map_info(
         shapes=shapes,
         shape_codes=shape_codes,
         axis_titles=(projection.axis_title(0), projection.axis_title(1), projection.axis_title(2)),
-        ranges=_ranges(projection.coordinates),
+        ranges=ranges_of(projection.coordinates),
         sizes=_sizes(points, size),
     )
 
@@ -95,7 +87,9 @@ def latent_map(
         _trace(info, rows, name, symbol, theme, dimensions, colour)
         for rows, name, symbol, colour in _parts(info, theme)
     ]
-    layout = base_layout(theme, uirevision=f"{dimensions}", **_axes(info, theme, dimensions))
+    layout = base_layout(
+        theme, uirevision=f"{dimensions}", **axes(info.axis_titles, info.ranges, theme, dimensions)
+    )
     if not info.column.is_kind:
         layout["coloraxis"] = quantity_axis(info.column, theme)
     words = as_text(info.column.label) if info.column.is_kind else ""
@@ -104,79 +98,11 @@ def latent_map(
     layout["legend"] |= {"orientation": "h", "y": 1.01, "yanchor": "bottom", **side,
                          "title": {"text": words, "font": {"size": 12, "color": theme.muted}}}  # fmt: skip
     layout["margin"] = {"l": 52, "r": 12, "t": 64 if not title else 92, "b": 48}
-    layout["annotations"] = [*title_above_bar(theme, as_text(title)), *_outside(info, theme, dimensions)]
-    return go.Figure(traces, layout)
-
-
-def quantity_axis(column: Column, theme: Theme) -> dict[str, Any]:
-    """Colour scale and bar of a quantity; a logarithmic one is labelled with its values."""
-    bar = colour_bar(theme, as_text(column.label))
-    if column.logarithmic:
-        powers = np.arange(np.floor(column.low), np.ceil(column.high) + 1)
-        bar |= {"tickvals": powers.tolist(), "ticktext": [f"{10.0**p:g}" for p in powers]}
-    return {
-        "colorscale": [list(stop) for stop in VIRIDIS],
-        "cmin": column.low,
-        "cmax": column.high,
-        "colorbar": bar,
-    }
-
-
-def kind_colours(column: Column, theme: Theme) -> list[str]:
-    """One colour a level; `other` and missing are grey."""
-    return [
-        theme.faint if level in (OTHER, MISSING) else theme.kinds[place % len(theme.kinds)]
-        for place, level in enumerate(column.levels)
+    layout["annotations"] = [
+        *title_above_bar(theme, as_text(title)),
+        *outside(info.coordinates, info.ranges, theme, dimensions),
     ]
-
-
-@dataclass(frozen=True)
-class Trail:
-    """The way of one network through the map, in order of epochs."""
-
-    network: int
-    name: str
-    epochs: NDArray[np.int64]
-    coordinates: NDArray[np.float64]
-
-
-def trails_info(
-    data: ExplorerData, projection: Projection, networks: Sequence[int], until: float | None = None
-) -> list[Trail]:
-    """The ways of some networks, up to an epoch where given (a fraction ends between two epochs)."""
-    order = data.points["network"].to_numpy()
-    trails = []
-    for network in networks:
-        rows = np.flatnonzero(order == network)
-        epochs, places = data.points["epoch"].to_numpy()[rows], projection.coordinates[rows]
-        if until is not None and len(rows):
-            end = [np.interp(until, epochs, places[:, k]) for k in range(places.shape[1])]
-            past = epochs < until
-            epochs, places = np.append(epochs[past], until), np.vstack([places[past], end])
-        trails.append(Trail(int(network), str(data.networks["network_id"][network]), epochs, places))
-    return trails
-
-
-def add_trails(
-    figure: go.Figure, trails: Sequence[Trail], theme: Theme = LIGHT, dimensions: int = 2
-) -> go.Figure:
-    """Draw trails as one line trace (gaps between networks), and a ring where each ends."""
-    gap = np.full((1, 3), np.nan)
-    moved = [trail for trail in trails if len(trail.coordinates) > 1]
-    path = np.vstack([part for trail in moved for part in (trail.coordinates, gap)] or [gap])
-    ends = np.vstack([trail.coordinates[-1:] for trail in trails if len(trail.coordinates)] or [gap])
-    kind = go.Scatter3d if dimensions == 3 else go.Scatter
-    common = {"hoverinfo": "skip", "showlegend": False}
-    figure.add_trace(
-        kind(**_xyz(path, dimensions), mode="lines+markers", name="trail", meta="trail", **common,
-             line={"color": theme.ink, "width": 2 if dimensions == 2 else 4}, marker={"size": 4, "color": theme.ink})
-    )  # fmt: skip
-    figure.add_trace(
-        kind(**_xyz(ends, dimensions), mode="markers", name="focus", meta="focus", **common,
-             marker={"size": 16 if dimensions == 2 else 9, "symbol": "circle-open", "color": theme.ink,
-                     "line": {"width": 2.5, "color": theme.ink}})
-    )  # fmt: skip
-    return figure
+    return go.Figure(traces, layout)
 
 
 def _parts(info: LatentMapInfo, theme: Theme) -> list[tuple[NDArray[np.int64], str, str, str | None]]:
@@ -226,54 +152,15 @@ def _trace(
         hover = {"text": [info.hover[row] for row in rows], "hovertemplate": "%{text}<extra></extra>"}
     if dimensions == 2:  # rings show what is selected; the rest stays as it is
         hover["unselected"] = {"marker": {"opacity": marker["opacity"]}}
-    # A list, not an array: Dash looks clicked points up in the figure's JSON, where arrays are packed.
-    hover["customdata"] = info.networks[rows].tolist()
-    if not many:
-        hover["ids"] = [str(network) for network in hover["customdata"]]  # who is who while points travel
+    hover["customdata"] = info.networks[rows].astype(np.int32)
+    if not many and len(np.unique(info.networks)) == len(info.networks):
+        # Who is who while points travel. Of points that share an id plotly would draw one alone.
+        hover["ids"] = [str(network) for network in info.networks[rows]]
     kind = go.Scatter3d if dimensions == 3 else go.Scattergl if many else go.Scatter
     return kind(
-        **_xyz(info.coordinates[rows], dimensions), mode="markers", marker=marker, name=as_text(name),
+        **xyz(info.coordinates[rows], dimensions), mode="markers", marker=marker, name=as_text(name),
         showlegend=bool(name), meta="points", **hover,
     )  # fmt: skip
-
-
-def _xyz(coordinates: NDArray[np.float64], dimensions: int) -> dict[str, NDArray[np.float32]]:
-    return {key: coordinates[:, k].astype(np.float32) for k, key in enumerate("xyz"[:dimensions])}
-
-
-def _axes(info: LatentMapInfo, theme: Theme, dimensions: int) -> dict[str, Any]:
-    axes = [
-        axis(theme, text, range=list(span)) for text, span in zip(info.axis_titles, info.ranges, strict=True)
-    ]
-    if dimensions == 2:
-        return {"xaxis": axes[0], "yaxis": axes[1]}
-    for each in axes:
-        del each["automargin"], each["title"]["standoff"]
-        each["backgroundcolor"] = theme.card
-    scene = dict(zip(("xaxis", "yaxis", "zaxis"), axes, strict=True))
-    return {"scene": scene | {"aspectmode": "cube", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}}}}
-
-
-def _outside(info: LatentMapInfo, theme: Theme, dimensions: int) -> list[dict[str, Any]]:
-    """A note in the corner where points lie outside the frame."""
-    low, high = info.ranges[:dimensions].T
-    places = info.coordinates[:, :dimensions]
-    count = int(((places < low) | (places > high)).any(axis=1).sum())
-    if not count or dimensions == 3:
-        return []
-    text = f"{count} more outside the frame: double-click to see all"
-    return [{"text": text, "x": 1, "xref": "paper", "xanchor": "right", "y": 0, "yref": "paper", "yanchor": "bottom",
-             "showarrow": False, "font": {"size": 11, "color": theme.muted}}]  # fmt: skip
-
-
-def _ranges(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The frame of each axis: all points, but for lone outliers far from the inner 98 %."""
-    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    inner = np.quantile(coordinates, [0.01, 0.99], axis=0)
-    reach = 0.5 * (inner[1] - inner[0])
-    low, high = np.maximum(low, inner[0] - reach), np.minimum(high, inner[1] + reach)
-    room = np.where(high > low, 0.06 * (high - low), 1.0)
-    return np.stack([low - room, high + room], axis=1)
 
 
 def _shapes(

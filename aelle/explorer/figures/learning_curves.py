@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures.spectra import add_band
 from aelle.explorer.groups import Group
+from aelle.explorer.quantiles import column_quantiles
 from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout
 from aelle.explorer.theme import title as title_of
 
@@ -86,20 +87,32 @@ class CurveBand:
 
 def curve_bands_info(data: ExplorerData, groups: Sequence[Group]) -> list[CurveBand]:
     """Median and band over epochs of each group's metric and validation loss."""
-    numbers = data.records["network"].to_numpy()
     bands = []
     for group in groups:
-        records = data.records[np.isin(numbers, group.networks)]
         for quantity in ("val_metric", "val_loss"):
-            spread = records.groupby("epoch")[quantity].quantile(np.array([0.1, 0.5, 0.9])).unstack().dropna()
-            low, median, high = (
-                spread[level].to_numpy() if len(spread) else np.empty(0) for level in (0.1, 0.5, 0.9)
-            )
-            epochs = spread.index.to_numpy(np.int64)
+            epochs, matrix = _over_epochs(data, quantity)
+            (low, median, high), counts = column_quantiles(matrix[group.networks], (0.1, 0.5, 0.9))
+            seen = counts > 0
             bands.append(
-                CurveBand(group.name, group.colour, len(group.networks), quantity, epochs, median, low, high)
-            )
+                CurveBand(
+                    group.name, group.colour, len(group.networks), quantity,
+                    epochs[seen], median[seen], low[seen], high[seen],
+                )
+            )  # fmt: skip
     return bands
+
+
+def _over_epochs(data: ExplorerData, quantity: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The epochs, and a column of the records as networks × epochs; kept, for every selection asks for it."""
+
+    def compute() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        epochs, place = np.unique(data.records["epoch"].to_numpy(np.int64), return_inverse=True)
+        matrix = np.full((len(data.networks), len(epochs)), np.nan, np.float32)
+        matrix[data.records["network"].to_numpy(), place] = data.records[quantity].to_numpy(np.float32)
+        return epochs, matrix
+
+    found: tuple[NDArray[np.int64], NDArray[np.float32]] = data.kept(("over epochs", quantity), compute)
+    return found
 
 
 def curve_bands(

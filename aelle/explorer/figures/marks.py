@@ -1,8 +1,8 @@
-"""Marks on the latent map: rings around selections, the ways of networks, the focus, the walker."""
+"""Marks on the latent map: the ways of networks, the focus, the walker; how selections are ringed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,27 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from aelle.explorer.data import ExplorerData
-from aelle.explorer.figures.latent_map import MANY, add_trails, trails_info
+from aelle.explorer.figures.trails import add_trails, trails_info
 from aelle.explorer.projection import Projection
 from aelle.explorer.theme import Theme
 
-MARKS = ("selection A", "selection B", "trail", "focus", "walker")  # the order of the traces
+MARKS = ("trail", "focus", "walker")  # the order of the traces
 MOST_TRAILS = 200
 MOST_ARROWS = 600
+
+
+def rings(theme: Theme, dimensions: int, many: bool) -> list[Any]:
+    """How selections A and B are ringed: two traces without points, which the browser fills in."""
+    kind = go.Scatter3d if dimensions == 3 else go.Scattergl if many else go.Scatter
+    size = (8 if many else 14) if dimensions == 2 else 7
+    return [
+        kind(
+            **xyz(np.empty((0, 3)), dimensions), mode="markers", name=f"selection {name}", hoverinfo="skip",
+            showlegend=False, marker={"size": size, "color": colour, "symbol": "circle" if many else "circle-open",
+                                      "line": {"width": 2, "color": colour}},
+        )
+        for name, colour in (("A", theme.group_a), ("B", theme.group_b))
+    ]  # fmt: skip
 
 
 def marks(
@@ -25,49 +39,19 @@ def marks(
     theme: Theme,
     epoch: int,
     dimensions: int,
-    selection: Mapping[str, Sequence[int]] | None,
-    focus: int | None,
-    paths: str | None,
-    walker: Sequence[float] | None,
+    *,
+    followed: Sequence[int] = (),
+    focus: int | None = None,
+    paths: str | None = None,
+    walker: Sequence[float] | None = None,
 ) -> list[Any]:
-    """One trace for each name in MARKS, empty where there is nothing to mark."""
-    chosen = selection or {"a": [], "b": []}
-    rings = [
-        _rings(data, projection, chosen[key], epoch, colour, name, dimensions)
-        for key, colour, name in (("a", theme.group_a, MARKS[0]), ("b", theme.group_b, MARKS[1]))
-    ]
-    trail, ring = _ways(data, projection, theme, epoch, dimensions, chosen, focus, paths)
-    return [*rings, trail, ring, _walker(walker, theme, dimensions)]
+    """One trace for each name in MARKS, empty where there is nothing to mark.
 
-
-def _rings(
-    data: ExplorerData,
-    projection: Projection,
-    networks: Sequence[int],
-    epoch: int,
-    colour: str,
-    name: str,
-    dimensions: int,
-) -> Any:
-    at = (data.points["epoch"] == epoch).to_numpy() & data.points["network"].isin(networks).to_numpy()
-    places = projection.coordinates[at]
-    many = len(data.networks) > MANY
-    kind = go.Scatter3d if dimensions == 3 else go.Scattergl if many else go.Scatter
-    size = (8 if many else 14) if dimensions == 2 else 7
-    marker = {
-        "size": size,
-        "color": colour,
-        "symbol": "circle" if many else "circle-open",
-        "line": {"width": 2, "color": colour},
-    }
-    return kind(
-        **xyz(places, dimensions),
-        mode="markers",
-        marker=marker,
-        name=name,
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    The ways of the networks `followed` are drawn up to the epoch, or arrows from start to end of all networks
+    where `paths` is "arrows"; `focus` is the network that is ringed; `walker` a place on the map.
+    """
+    trail, ring = _ways(data, projection, theme, epoch, dimensions, followed, focus, paths)
+    return [trail, ring, _walker(walker, theme, dimensions)]
 
 
 def _ways(
@@ -76,17 +60,16 @@ def _ways(
     theme: Theme,
     epoch: int,
     dimensions: int,
-    chosen: Mapping[str, Sequence[int]],
+    followed: Sequence[int],
     focus: int | None,
     paths: str | None,
 ) -> tuple[Any, Any]:
-    """The ways of the focus and the selections so far, or arrows from start to end of all networks."""
+    """The ways of the followed networks so far, or arrows from start to end of all networks."""
     focused = [] if focus is None else [focus]
-    followed = list(dict.fromkeys([*focused, *chosen["a"], *chosen["b"]]))[:MOST_TRAILS]
     figure = go.Figure()
     add_trails(
         figure,
-        trails_info(data, projection, followed if paths == "trails" else [], until=epoch),
+        trails_info(data, projection, list(followed)[:MOST_TRAILS], until=epoch),
         theme,
         dimensions,
     )

@@ -12,6 +12,7 @@ from plotly.colors import sample_colorscale
 
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.groups import Group
+from aelle.explorer.quantiles import column_quantiles
 from aelle.explorer.theme import LIGHT, VIRIDIS, Theme, as_text, axis, base_layout
 from aelle.explorer.theme import title as title_of
 
@@ -74,20 +75,32 @@ def spectrum_bands_info(data: ExplorerData, groups: Sequence[Group], epoch: int)
 
     Where more than half of a group's exponents are minus infinity or missing, nothing is drawn.
     """
-    numbers = data.records["network"].to_numpy()
-    at = (data.records["epoch"].to_numpy() == epoch) & (data.spectra.lengths > 0)
+    numbers, matrix = _resampled(data, epoch)
     index = np.linspace(0, 1, _RESOLUTION)
     bands = []
     for group in groups:
-        rows = np.flatnonzero(at & np.isin(numbers, group.networks))
-        matrix = data.spectra.resampled(rows, _RESOLUTION)
-        shown = np.isfinite(matrix).sum(axis=0) * 2 >= max(len(rows), 1)
-        mean, low, high = (np.full(_RESOLUTION, np.nan) for _ in range(3))
-        if shown.any():
-            mean[shown] = np.nanmean(matrix[:, shown], axis=0)
-            low[shown], high[shown] = np.nanquantile(matrix[:, shown], [0.1, 0.9], axis=0)
-        bands.append(Band(group.name, group.colour, len(rows), index, mean, low, high))
+        wanted = np.zeros(len(data.networks), bool)
+        wanted[group.networks] = True
+        own = matrix[wanted[numbers]]
+        (low, high), counts = column_quantiles(own, (0.1, 0.9))
+        shown = counts * 2 >= max(len(own), 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(shown, np.nansum(own, axis=0, dtype=np.float64) / counts, np.nan)
+        low[~shown] = high[~shown] = np.nan
+        bands.append(Band(group.name, group.colour, len(own), index, mean, low, high))
     return bands
+
+
+def _resampled(data: ExplorerData, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Networks and their spectra over the normalised index at one epoch; kept, for every selection asks for them."""
+
+    def compute() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        rows = np.flatnonzero((data.records["epoch"].to_numpy() == epoch) & (data.spectra.lengths > 0))
+        matrix = data.spectra.resampled(rows, _RESOLUTION).astype(np.float32)
+        return data.records["network"].to_numpy()[rows], matrix
+
+    found: tuple[NDArray[np.int64], NDArray[np.float32]] = data.kept(("resampled", epoch), compute)
+    return found
 
 
 def spectrum_bands(

@@ -1,0 +1,97 @@
+/* Draws the figures that the server sends. One place for all of them, so that a lasso over a hundred thousand
+   points costs what the points cost: no copies of the events, no redrawing of what did not change. */
+"use strict";
+(() => {
+  const SEEN = {spectra: "network", curves: "network", bands: "selection", "curve-bands": "selection",
+    histograms: "special", predicted: "prediction", ladder: "prediction", decoded: "walk"};
+  const ARRAYS = {f4: Float32Array, f8: Float64Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array,
+    i4: Int32Array, u4: Uint32Array};
+  const latest = {}, drawn = {};  // the figure of each place: as last received, and as last drawn
+
+  const plotly = new Promise((resolve) => {
+    const script = document.createElement("script");
+    script.src = document.currentScript.src.replace(/assets\/figures\.js.*/, "_dash-component-suites/plotly/package_data/plotly.min.js");
+    script.onload = () => resolve(window.Plotly);
+    document.head.append(script);
+  });
+
+  /** Packed arrays ({dtype, bdata}) of a figure become typed arrays, once. */
+  const unpacked = (value) => {
+    if (Array.isArray(value)) return typeof value[0] === "object" ? value.map(unpacked) : value;
+    if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return value;
+    if (value.bdata !== undefined && !value.shape) {
+      return new ARRAYS[value.dtype](Uint8Array.from(atob(value.bdata), (c) => c.charCodeAt(0)).buffer);
+    }
+    return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, unpacked(part)]));
+  };
+
+  /** The part of the page that plotly draws into. */
+  const graphOf = (name) => {
+    const place = document.getElementById(name);
+    if (!place) return null;
+    return place.querySelector(":scope > .graph") ?? place.appendChild(Object.assign(document.createElement("div"), {className: "graph"}));
+  };
+
+  const config = (name) => ({
+    displaylogo: false, responsive: true, scrollZoom: name === "map", doubleClickDelay: 350,
+    modeBarButtons: [name === "map" ? ["toImage", "lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d"]
+      : ["toImage", "zoom2d", "pan2d", "resetScale2d"]],  // none that sends anything anywhere
+    toImageButtonOptions: {filename: `aelle-${name}`, scale: 2},
+  });
+
+  /** On a projector type and lines are larger; a figure says its own sizes, so they are multiplied here. */
+  const enlarged = (value, key = "") => {
+    if (typeof value === "number") return value;
+    if (Array.isArray(value)) return typeof value[0] === "object" ? value.map((part) => enlarged(part)) : value;
+    if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return value;
+    const times = {size: /font/.test(key) ? 1.45 : 1.3, width: key === "line" ? 1.5 : 1, thickness: 1.4}, grown = {};
+    for (const [name, part] of Object.entries(value)) {
+      grown[name] = typeof part === "number" && times[name] && key !== "selection" ? part * times[name] : enlarged(part, name);
+    }
+    return grown;
+  };
+  const sized = (figure) => {
+    if (document.documentElement.dataset.display !== "projector") return figure;
+    const layout = enlarged(figure.layout);
+    if (layout.margin) layout.margin = Object.fromEntries(Object.entries(layout.margin).map(([side, px]) => [side, side === "r" ? px : px * 1.3]));
+    return {data: figure.data.map((trace) => enlarged(trace)), layout};
+  };
+
+  /** Draw a figure where it is seen, then say so; of figures in a hidden view only the last is drawn, once shown. */
+  const draw = async (name, figure) => {
+    latest[name] = figure;
+    const Plotly = await plotly, graph = graphOf(name);
+    if (latest[name] !== figure || !graph || !figure || graph.closest("[hidden]")) return graph;
+    const {data, layout} = sized(figure);
+    drawn[name] = figure;
+    await Plotly.react(graph, data, {...layout}, config(name));
+    if (!graph.dataset.bound) {
+      graph.dataset.bound = "yes";
+      graph.on("plotly_click", (event) => clicked(event.points[0]?.customdata));
+    }
+    return graph;
+  };
+
+  let clicks = 0;
+  const tell = (name, data) => window.dash_clientside.set_props(name, {data});
+  const clicked = (network) => Number.isInteger(network) && tell("clicked", {network, count: ++clicks});
+
+  /** After a change of display: every figure again, in its new size. */
+  const redraw = () => {
+    for (const name of Object.keys(latest)) name === "map" ? window.aelleMap.redraw() : draw(name, latest[name]);
+  };
+
+  /** A view is shown: what came while it was hidden is drawn, and the rest takes the size the window has now. */
+  const shown = async (tab) => {
+    const Plotly = await plotly;
+    for (const name of Object.keys(latest).filter((one) => SEEN[one] === tab)) {
+      if (drawn[name] !== latest[name]) draw(name, latest[name]);
+      else if (latest[name]) Plotly.Plots.resize(graphOf(name));
+    }
+  };
+
+  window.aelleFigures = {draw, graphOf, unpacked, tell, clicked, redraw, shown};
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {figures: {
+    draw: (figure, id) => { if (figure) draw(id.replace(/-figure$/, ""), unpacked(figure)); },
+  }});
+})();

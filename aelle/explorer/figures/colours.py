@@ -1,0 +1,32 @@
+"""Colours of columns: a scale with its bar for quantities, one colour a level for kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from aelle.explorer.columns import MISSING, OTHER, Column
+from aelle.explorer.theme import VIRIDIS, Theme, as_text, colour_bar
+
+
+def quantity_axis(column: Column, theme: Theme) -> dict[str, Any]:
+    """Colour scale and bar of a quantity; a logarithmic one is labelled with its values."""
+    bar = colour_bar(theme, as_text(column.label))
+    if column.logarithmic:
+        powers = np.arange(np.floor(column.low), np.ceil(column.high) + 1)
+        bar |= {"tickvals": powers.tolist(), "ticktext": [f"{10.0**p:g}" for p in powers]}
+    return {
+        "colorscale": [list(stop) for stop in VIRIDIS],
+        "cmin": column.low,
+        "cmax": column.high,
+        "colorbar": bar,
+    }
+
+
+def kind_colours(column: Column, theme: Theme) -> list[str]:
+    """One colour a level; `other` and missing are grey."""
+    return [
+        theme.faint if level in (OTHER, MISSING) else theme.kinds[place % len(theme.kinds)]
+        for place, level in enumerate(column.levels)
+    ]

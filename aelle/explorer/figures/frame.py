@@ -1,0 +1,52 @@
+"""The frame of the latent map: its axes, what lies outside, coordinates as plotly takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aelle.explorer.theme import Theme, axis
+
+
+def xyz(coordinates: NDArray[np.float64], dimensions: int) -> dict[str, NDArray[np.float32]]:
+    """Coordinates as plotly's x, y and, in three dimensions, z."""
+    return {key: coordinates[:, k].astype(np.float32) for k, key in enumerate("xyz"[:dimensions])}
+
+
+def axes(titles: Sequence[str], ranges: NDArray[np.float64], theme: Theme, dimensions: int) -> dict[str, Any]:
+    """Axes in two or three dimensions, with room for all points."""
+    found = [axis(theme, text, range=list(span)) for text, span in zip(titles, ranges, strict=True)]
+    if dimensions == 2:
+        return {"xaxis": found[0], "yaxis": found[1]}
+    for each in found:
+        del each["automargin"], each["title"]["standoff"]
+        each["backgroundcolor"] = theme.card
+    scene = dict(zip(("xaxis", "yaxis", "zaxis"), found, strict=True))
+    return {"scene": scene | {"aspectmode": "cube", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}}}}
+
+
+def outside(
+    coordinates: NDArray[np.float64], ranges: NDArray[np.float64], theme: Theme, dimensions: int
+) -> list[dict[str, Any]]:
+    """A note in the corner where points lie outside the frame."""
+    low, high = ranges[:dimensions].T
+    places = coordinates[:, :dimensions]
+    count = int(((places < low) | (places > high)).any(axis=1).sum())
+    if not count or dimensions == 3:
+        return []
+    text = f"{count} more outside the frame: double-click to see all"
+    return [{"text": text, "x": 1, "xref": "paper", "xanchor": "right", "y": 0, "yref": "paper", "yanchor": "bottom",
+             "showarrow": False, "font": {"size": 11, "color": theme.muted}}]  # fmt: skip
+
+
+def ranges_of(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The frame of each axis: all points, but for lone outliers far from the inner 98 %."""
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    inner = np.quantile(coordinates, [0.01, 0.99], axis=0)
+    reach = 0.5 * (inner[1] - inner[0])
+    low, high = np.maximum(low, inner[0] - reach), np.minimum(high, inner[1] + reach)
+    room = np.where(high > low, 0.06 * (high - low), 1.0)
+    return np.stack([low - room, high + room], axis=1)

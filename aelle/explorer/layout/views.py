@@ -1,0 +1,108 @@
+"""The map, and the views beside it, one a tab."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import dcc, html
+
+from aelle.explorer.data import ExplorerData
+from aelle.explorer.figures.prediction import methods_at
+from aelle.explorer.layout.widgets import aria, choice, control, figure, graph, menu
+from aelle.explorer.view import View
+
+TABS = {
+    "network": "Network",
+    "selection": "Selection",
+    "special": "What is special",
+    "table": "Table",
+    "prediction": "Prediction",
+    "walk": "Latent walk",
+}
+FIGURES = ("map", "spectra", "curves", "bands", "curve-bands", "histograms", "predicted", "ladder", "decoded")
+
+
+def panels(data: ExplorerData, view: View) -> html.Section:
+    """The map at the left, the views at the right."""
+    tab = view.tab if view.tab in TABS else "network"
+    side = html.Div([choice("", "tab", TABS, tab, "tabs"), *_views(data, tab)], className="side")
+    return html.Section([_map(), side], className="panels")
+
+
+def _map() -> html.Div:
+    return html.Div(
+        [
+            html.H2(["Latent map ", html.Span("each point is a network", className="of")]),
+            graph("map"),
+            dcc.Store(id="map-marks"),
+            dcc.Tooltip(id="tip", direction="right"),
+            html.P("", id="map-note", className="notes"),
+            _selection_bar(),
+        ],
+        className="panel map",
+    )
+
+
+def _selection_bar() -> html.Div:
+    return html.Div(
+        [
+            choice("Lasso into", "lasso-into", {"a": "A", "b": "B"}, "a", "groups"),
+            html.Button("Select all shown", id="select-shown", n_clicks=0),
+            html.Button("Clear", id="clear", n_clicks=0),
+            html.Button("Save as CSV", id="csv", n_clicks=0),
+            html.Span(id="selection-count", className="of", **aria(live="polite")),
+        ],
+        className="selection-bar",
+    )
+
+
+def _views(data: ExplorerData, tab: str) -> list[html.Div]:
+    methods = methods_at(data)
+    method = menu("Method", "prediction-method", methods, methods[0] if methods else None)
+    index = choice("Index", "index-scale", {"linear": "linear", "log": "logarithmic"}, "linear")
+    table = html.Div(
+        [html.H2("Networks", id="table-title"), html.Div(id="table", className="table")], className="panel"
+    )
+    contents = {
+        "network": (figure("spectra", "Lyapunov spectrum"), figure("curves", "Learning curve")),
+        "selection": (
+            figure("bands", "Lyapunov spectra", index, html.P(id="bands-words", className="hint")),
+            figure("curve-bands", "Learning curves"),
+        ),
+        "special": (figure("histograms", "What is special", html.P(id="special-words", className="hint")),),
+        "table": (table,),
+        "prediction": (
+            figure("predicted", "Predicted against actual", method),
+            figure("ladder", "Ladder of methods"),
+        ),
+        "walk": (_walk(), figure("decoded", "Decoded spectrum")),
+    }
+    return [
+        html.Div(list(parts), id=f"view-{name}", className=f"view {name}", hidden=name != tab)
+        for name, parts in contents.items()
+    ]
+
+
+def _walk() -> html.Div:
+    buttons: list[Any] = [
+        html.Button("Towards better", id="walk-up", n_clicks=0),
+        html.Button("Towards worse", id="walk-down", n_clicks=0),
+        html.Button("Back to start", id="walk-reset", n_clicks=0),
+        html.Span(id="walk-predicted", className="of"),
+    ]
+    return html.Div(
+        [
+            html.H2(["Latent walk ", html.Span(id="walk-from", className="of")]),
+            html.Div([_walk_slider(axis) for axis in range(3)], className="walk-sliders"),
+            html.Div(buttons, className="selection-bar"),
+            html.Div(id="walk-nearest", className="nearest"),
+        ],
+        className="panel",
+    )
+
+
+def _walk_slider(axis: int) -> html.Div:
+    widget = dcc.Slider(
+        -3, 3, value=0, marks={k: str(k) for k in range(-3, 4)}, id=f"walk-{axis}", updatemode="drag", included=False
+    )  # fmt: skip
+    return control(f"Along PC {axis + 1} (std)", html.Div(widget, className="track epochs"), f"walk-{axis}")
