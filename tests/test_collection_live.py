@@ -5,10 +5,12 @@ import re
 import time
 
 import pandas as pd
+import pytest
 
+from aelle.collection.cohort_job import CohortResult
 from aelle.collection.collect import collect
 from aelle.collection.status import status
-from aelle.records import ExperimentFolder
+from aelle.records import ExperimentFolder, RecordsError
 from tests.test_collection import comparable, experiment
 
 
@@ -56,3 +58,27 @@ def test_a_clock_that_runs_backwards_changes_nothing(tmp_path, monkeypatch, caps
     assert (found.finished, found.network_epochs) == (9, 45)
     pd.testing.assert_frame_equal(comparable(backwards), comparable(quiet), check_exact=True)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_workers_in_other_folders_write_to_the_folder_that_was_meant(tmp_path, monkeypatch):
+    class Elsewhere(InThisProcess):
+        def run(self, function, job, cohorts, report):
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            yield from super().run(function, job, cohorts, report)
+            monkeypatch.chdir(tmp_path)
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    collect(experiment(), "relative", progress=False, engine=Elsewhere())
+    assert status(ExperimentFolder(tmp_path / "relative")).finished == 9
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_records_that_stay_on_a_node_are_missed(tmp_path):
+    class NotShared:
+        def run(self, function, job, cohorts, report):
+            for cohort in cohorts:
+                yield CohortResult(cohort.cohort_id, {v.network_id: "ok" for v in cohort.variants}, None)
+
+    with pytest.raises(RecordsError, match="6 cohorts were finished, but their records are not here"):
+        collect(experiment(), tmp_path / "x", progress=False, engine=NotShared())

@@ -45,3 +45,13 @@ def test_a_killed_node_costs_nothing(tmp_path):
     pd.testing.assert_frame_equal(
         comparable(ExperimentFolder(tmp_path / "x")), comparable(tmp_path / "quiet"), check_exact=True
     )
+
+
+def test_an_address_without_a_cluster_is_one_line_at_once():
+    from aelle.collection.ray_engine import RayCluster
+
+    with pytest.raises(ConnectionError, match=r"no Ray cluster answers at 127\.0\.0\.1:1: "):
+        RayCluster("127.0.0.1:1")
+    with pytest.raises(ConnectionError, match="the Ray cluster at nonsense cannot be used: "):
+        RayCluster("nonsense")
+    assert not ray.is_initialized()

@@ -90,6 +90,7 @@ def collect(
         if pending:
             chosen = engine or LocalProcesses(job.backend.workers(experiment.training))
             _run(job, pending, chosen, summary, progress)
+            _check_arrived(folder, pending)
     return summary
 
 
@@ -99,6 +100,8 @@ def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch
     settings = experiment.spectrum
     other = "noise" in settings.also and settings.inputs != "noise"
     noise = driving_sequences(experiment, task, "noise") if other else None
+    # Workers on a cluster have other working directories.
+    folder = ExperimentFolder(folder.root.resolve())
     return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch, backend, noise)
 
 
@@ -158,6 +161,15 @@ def _run(job: Job, pending: list[Cohort], engine: Engine, summary: CollectionSum
                 bar.set_postfix(_postfix(summary, (bar.n - done_before) / epochs / seconds), refresh=False)
                 watch.see(result)
         bar.update(bar.total - bar.n)
+
+
+def _check_arrived(folder: ExperimentFolder, pending: list[Cohort]) -> None:
+    missing = [c.cohort_id for c in pending if not folder.finished_file(c.cohort_id).exists()]
+    if missing:
+        raise RecordsError(
+            f"{folder.records}: {len(missing)} cohorts were finished, but their records are not here; a cluster "
+            f"needs a folder that all its nodes share"
+        )
 
 
 def _note(job: Job, result: CohortResult, summary: CollectionSummary) -> None:

@@ -7,11 +7,14 @@ elsewhere and resumes there. Needs the `ray` extra.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from aelle.collection.engines import RunCohort, WorkerDied
 from aelle.collection.search_space import Cohort
+
+_PATIENCE_SECONDS = 5
 
 
 class RayCluster:
@@ -37,9 +40,7 @@ class RayCluster:
         self._ray, self.gpus, self.attempts = ray, gpus, attempts
         self._own = not ray.is_initialized()
         if self._own:
-            ray.init(
-                address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR
-            )
+            _connect(ray, address)
 
     def run(
         self, function: RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
@@ -74,6 +75,29 @@ class RayCluster:
             raise error.cause from None
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
             raise WorkerDied(f"cohort {cohort.cohort_id}: its workers keep dying ({error})") from None
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        ray.init(include_dashboard=False, **options)
+        return
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        try:  # Ray itself would go on trying for minutes
+            socket.create_connection((host, int(port)), timeout=_PATIENCE_SECONDS).close()
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConnectionError(f"no Ray cluster answers at {address}: {reason}") from None
+    try:
+        ray.init(address=address, **options)
+    except Exception as error:
+        # Ray passes on the errors of whatever it uses; all of them mean that there is no cluster to work on.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConnectionError(
+            f"the Ray cluster at {address} cannot be used: {reason}; one that demands a token takes it from this "
+            f"process only with RAY_AUTH_MODE=token in the environment"
+        ) from None
 
 
 def _run(held: tuple[RunCohort, Any], cohort: Cohort) -> tuple[Any, int]:
