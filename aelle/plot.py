@@ -16,7 +16,9 @@ from pandas.api.types import is_numeric_dtype
 
 from aelle.explorer import figures
 from aelle.explorer.data import ExplorerData, open_data
+from aelle.explorer.decoder import load_decoder
 from aelle.explorer.errors import ExplorerError
+from aelle.explorer.figures import decoded_path as paths
 from aelle.explorer.figures import exponents, exponents_over_epochs
 from aelle.explorer.groups import Group
 from aelle.explorer.projection import pca
@@ -179,6 +181,27 @@ def exponent_against_metric(
     if colour not in known:
         raise ExplorerError(f"no quantity {colour!r} to colour by; there are {', '.join(map(str, known))}")
     return exponents.exponent_against_metric(data, epoch, theme_named(theme), colour=colour, title=title)
+
+
+def decoded_path(
+    experiment: Experiment,
+    start: Sequence[str],
+    end: Sequence[str],
+    epoch: int = 0,
+    *,
+    steps: int = 5,
+    theme: str = "light",
+    title: str = "",
+) -> go.Figure:
+    """Spectra that the autoencoder decodes on the straight way between the means of two groups of networks.
+
+    Raises:
+        ExplorerError: where there is no fitted autoencoder, no such network, or no latent at that epoch.
+    """
+    data = _with_latents(experiment)
+    first, last = ([_number(data, name) for name in names] for names in (start, end))
+    info = paths.decoded_path_info(data, load_decoder(data.folder), first, last, epoch, steps)
+    return paths.decoded_path(info, theme_named(theme), title=title)
 
 
 def _with_latents(experiment: Experiment, *columns: str | None) -> ExplorerData:

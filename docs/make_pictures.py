@@ -126,7 +126,7 @@ def main() -> None:
     kaleido.start_sync_server(silence_warnings=True)
     for draw in (fading_and_growing, spectra_by_gain, errors, learning):
         picture = kaleido.calc_fig_sync(
-            draw(), opts={"format": "png", "width": 900, "height": 420, "scale": 1.5}
+            draw(), opts={"format": "png", "width": 760, "height": 400, "scale": 2}
         )
         (PICTURES / f"concept-{draw.__name__.replace('_', '-')}.png").write_bytes(picture)
     kaleido.stop_sync_server()

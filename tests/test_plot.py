@@ -4,14 +4,17 @@ import os
 import shutil
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
 from aelle import plot
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures import exponents, exponents_over_epochs
+from aelle.explorer.figures.decoded_path import decoded_path, decoded_path_info
 from aelle.explorer.figures.spectra import SpectrumLine
 from tests.explorer_folder import write_explorer_folder
 
@@ -179,6 +182,33 @@ def test_every_figure_becomes_a_picture(folder, renderer, name):
     drawn, empty = _pixels(renderer(figure)), _pixels(renderer(go.Figure(layout=figure.layout)))
     assert len(drawn) == 300
     assert (drawn != empty).any(axis=1).mean() > 0.1
+
+
+def test_points_of_all_epochs_are_all_drawn(folder):
+    """Of points that share an id plotly draws the first alone."""
+    for figure in (plot.latent_map(folder), plot.trajectory(folder, [ID])):
+        assert all(trace.ids is None or len(set(trace.ids)) == len(trace.ids) for trace in figure.data)
+        assert sum(len(trace.x) for trace in figure.data if trace.meta == "points") == 179
+
+
+def test_a_decoded_path_ends_at_the_two_groups():
+    class Straight:
+        """A decoder whose spectrum is the latent itself, twice."""
+
+        def spectra(self, latents, epoch):
+            return np.concatenate([latents, latents - 10], axis=1)
+
+        def predicted(self, latents, epoch):
+            return latents[:, 0] + epoch
+
+    points = pd.DataFrame({"network": [0, 1, 2, 2], "epoch": [1, 1, 1, 0], "latent_0": [0.0, 2.0, 5.0, 9.0]})
+    data = SimpleNamespace(points=points, latent_columns=["latent_0"], metric_name="accuracy")
+    info = decoded_path_info(data, Straight(), [0, 1], [2], epoch=1, steps=3)
+    np.testing.assert_allclose(info.exponents, [[1, -9], [3, -7], [5, -5]])
+    np.testing.assert_allclose(info.predicted, [2, 4, 6])
+    assert len(decoded_path(info).data) == 3
+    with pytest.raises(ExplorerError, match="none of these networks has a latent at epoch 0"):
+        decoded_path_info(data, Straight(), [0, 1], [2], epoch=0)
 
 
 def test_spectrum_info_leaves_out_minus_infinity():
