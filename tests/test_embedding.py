@@ -59,6 +59,17 @@ def test_dataset_counts_everything(folder):
     assert not dataset.excluded
 
 
+def test_untrusted_exponents_are_counted(folder):
+    def change(frame):
+        frame.loc[(frame["network_id"] == f"{5:012x}") & frame["trusted_count"].notna(), "trusted_count"] -= 5
+        return frame
+
+    rewrite(folder, change)
+    dataset = load_dataset(folder)
+    assert dataset.infinite_exponents == 9
+    assert dataset.untrusted_exponents == 3 * (5 - 3)
+
+
 def test_diverged_network_counts_as_the_worst_finished_one(folder):
     dataset = load_dataset(folder)
     finished = dataset.targets[~dataset.diverged]

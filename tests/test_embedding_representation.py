@@ -13,10 +13,11 @@ from aelle.config import Autoencoder as Settings
 from aelle.config import ConfigError, dump_experiment, parse_experiment
 from aelle.embedding.autoencoder import Autoencoder, Inputs
 from aelle.embedding.channels import resample_channels, summaries
+from aelle.embedding.checkpoint import FittedAutoencoder, save
 from aelle.embedding.dataset import EmbeddingError, load_dataset
 from aelle.embedding.encoders.registry import ENCODERS
 from aelle.embedding.fit import load, train
-from aelle.embedding.forest import EpochForests
+from aelle.embedding.forest import EpochForests, Forest
 from aelle.embedding.layers import MemberDropout, MemberLinear
 from aelle.embedding.losses import prediction_weight
 from aelle.embedding.members import Split, fit_members, validation_splits
@@ -354,6 +355,40 @@ def test_forests_are_those_of_their_epochs():
     for epoch, column in ((0, 0), (1, 1), (3, 2), (2, 2), (90, 2)):
         predicted = forests.predict(new, np.full(60, epoch))
         assert np.corrcoef(predicted, new[:, column])[0, 1] > 0.7
+
+
+def test_arrays_predict_what_scikit_learn_does():
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    random = np.random.default_rng(0)
+    x, new = random.normal(size=(90, 6)).astype(np.float32), random.normal(size=(40, 6)).astype(np.float32)
+    y = x[:, 0] * x[:, 1]
+    sklearn = ExtraTreesRegressor(30, min_samples_leaf=2, max_features=0.5, random_state=4).fit(x, y)
+    assert np.allclose(Forest.grow(x, y, 30, 4).predict(new), sklearn.predict(new), atol=1e-12)
+    constant = Forest.grow(x, np.ones(90), 3, 0)  # trees that are nothing but a leaf
+    assert np.array_equal(constant.predict(new), np.ones(40))
+
+
+def test_a_checkpoint_keeps_the_forests(dataset, written, tmp_path):
+    settings = Settings(epochs=4, length=8, forest_trees=7)
+    ids = dataset.networks.index.to_numpy()
+    split = Split(np.arange(60) < 50, np.arange(60) >= 50)
+    fitted = FittedAutoencoder(
+        members=fit_members(dataset, [split], settings, seed=0),
+        settings=settings,
+        about={
+            "experiment": "synthetic", "task": "digits", "spectrum_state": "full", "spectrum_inputs": "validation"
+        },
+        split={"training": ids[:50].tolist(), "validation": ids[50:].tolist()},
+    )  # fmt: skip
+    folder = ExperimentFolder(tmp_path)
+    shutil.copy(written.experiment_file, tmp_path)
+    save(folder, fitted)
+    records = read_records(written)
+    before = fitted.embed(records)
+    pd.testing.assert_frame_equal(load(folder).embed(records), before)
+    network = replace(fitted, members=replace(fitted.members, forests=None)).embed(records)
+    assert not np.allclose(network["predicted"], before["predicted"])
 
 
 def test_mixture_is_the_mean_of_network_and_forest(dataset):

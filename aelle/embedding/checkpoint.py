@@ -24,12 +24,14 @@ from safetensors.torch import save as save_tensors
 from aelle.config import Autoencoder as Settings
 from aelle.embedding.autoencoder import Autoencoder
 from aelle.embedding.dataset import EmbeddingError, read_experiment, spectrum_rows
-from aelle.embedding.members import FittedMembers, Transforms
+from aelle.embedding.forest import EpochForests
+from aelle.embedding.members import FittedMembers, Forests, Transforms
 from aelle.embedding.optimise import History, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
 from aelle.records import ExperimentFolder, write_bytes, write_json
 
 _NORMAL_95 = 1.6448536  # the 95 % quantile of N(0, 1): a central 90 % between its two signs
+_FOREST = "forest."  # prefix of the forests among the tensors
 FORMAT = "aelle autoencoder 2"
 
 
@@ -125,7 +127,8 @@ class FittedAutoencoder:
 
 def save(folder: ExperimentFolder, fitted: FittedAutoencoder) -> None:
     """Write the checkpoint: weights first, then the description that vouches for them."""
-    weights = save_tensors({name: t.contiguous() for name, t in fitted.members.model.state_dict().items()})
+    tensors = {name: t.contiguous() for name, t in fitted.members.model.state_dict().items()}
+    weights = save_tensors(tensors | _forest_tensors(fitted.members.forests))
     transforms = fitted.members.transforms[0]
     write_bytes(folder.autoencoder / "weights.safetensors", weights)
     write_json(
@@ -223,10 +226,36 @@ def _rebuild(content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) ->
         raise ValueError(f"the transform's arrays are not of shape {shape}")
     summary = transforms.spectra.summary.mean.shape[1] if settings.summaries else 0
     model = Autoencoder(1, settings, transforms.context.width, summary)
-    model.load_state_dict(dict(weights))
+    model.load_state_dict({name: t for name, t in weights.items() if not name.startswith(_FOREST)})
+    history = History(list(content["history"]), int(content["best_epoch"]))
+    forests = None if settings.head == "network" else [_forests(weights)]
     return FittedAutoencoder(
-        FittedMembers(model, [transforms], History(list(content["history"]), int(content["best_epoch"]))),
+        FittedMembers(model, [transforms], history, forests),
         settings,
         {name: str(content[name]) for name in ("experiment", "task", "spectrum_state", "spectrum_inputs")},
         {name: [str(i) for i in content["split"][name]] for name in ("training", "validation")},
     )
+
+
+def _forest_tensors(forests: list[Forests] | None) -> dict[str, torch.Tensor]:
+    """Return the first member's forests as tensors; empty where it has none."""
+    if forests is None:
+        return {}
+    pair = {part: getattr(forests[0], part).to_arrays() for part in ("plain", "in_context")}
+    return {
+        f"{_FOREST}{part}.{name}": torch.from_numpy(array)
+        for part, arrays in pair.items()
+        for name, array in arrays.items()
+    }
+
+
+def _forests(weights: Mapping[str, torch.Tensor]) -> Forests:
+    """Rebuild the forests from the tensors of a checkpoint."""
+
+    def part(prefix: str) -> EpochForests:
+        found = {
+            name.removeprefix(prefix): t.numpy() for name, t in weights.items() if name.startswith(prefix)
+        }
+        return EpochForests.from_arrays(found)
+
+    return Forests(part(f"{_FOREST}plain."), part(f"{_FOREST}in_context."))

@@ -107,6 +107,13 @@ class SpectraDataset:
         """Number of exponents that are -inf."""
         return int(sum(np.isneginf(spectrum).sum() for spectrum in self.spectra["spectrum"]))
 
+    @property
+    def untrusted_exponents(self) -> int:
+        """Number of finite exponents beyond the trusted count of their spectrum."""
+        counted = self.spectra[self.spectra["trusted_count"].notna()]
+        pairs = zip(counted["spectrum"], counted["trusted_count"], strict=True)
+        return int(sum(np.isfinite(spectrum[int(count) :]).sum() for spectrum, count in pairs))
+
     def require_predictable(self) -> SpectraDataset:
         """Return self where an outcome can be learnt from it.
 

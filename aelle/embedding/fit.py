@@ -26,6 +26,7 @@ class TrainSummary:
     spectra: int
     diverged: int
     infinite_exponents: int
+    untrusted_exponents: int
     excluded: dict[str, int]
     epochs: int
     reconstruction: float
@@ -37,7 +38,8 @@ class TrainSummary:
         """Return two readable lines."""
         return (
             f"autoencoder fitted on {self.spectra} spectra of {self.networks} networks "
-            f"({self.diverged} diverged, counted as the worst; {self.infinite_exponents} exponents of -inf masked; "
+            f"({self.diverged} diverged, counted as the worst; {self.infinite_exponents} exponents of -inf "
+            f"and {self.untrusted_exponents} untrusted ones masked; "
             f"left out: {describe_excluded(self.excluded)})\n"
             f"best of {self.epochs} epochs on held-out networks: reconstruction {self.reconstruction:.3f}, "
             f"prediction {self.prediction:.3f} ({self.unit}) in {self.seconds:.1f} s"
@@ -71,6 +73,7 @@ def train(folder: ExperimentFolder, *, progress: bool = True) -> TrainSummary:
         spectra=len(dataset.spectra),
         diverged=int(dataset.diverged.sum()),
         infinite_exponents=dataset.infinite_exponents,
+        untrusted_exponents=dataset.untrusted_exponents,
         excluded=dataset.excluded,
         epochs=len(history.epochs),
         reconstruction=best["validation_reconstruction"],

@@ -2,18 +2,65 @@
 
 Trees are insensitive to the scale of their inputs and to the useless ones among them, and with some hundred
 networks they use the channels better than a network does; the latent space is what they do not give. Their
-mean with the network's head does no worse than either (experiments/LOG.md).
+mean with the network's head comes close to the better of the two (experiments/LOG.md). Grown by scikit-learn,
+kept as plain arrays, so that a checkpoint holds them without pickle.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
 _FEWEST_ROWS = 10  # an epoch with fewer training spectra has no forest of its own
+_LEAF = -1
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Regression trees as arrays over all nodes; a child of -1 marks a leaf."""
+
+    roots: np.ndarray  # (trees,), the node at which each tree starts
+    feature: np.ndarray  # (nodes,), the input that a node asks for
+    threshold: np.ndarray  # (nodes,); rows at or below it go left
+    left: np.ndarray  # (nodes,)
+    right: np.ndarray  # (nodes,)
+    value: np.ndarray  # (nodes,), mean score of the training rows there
+
+    @classmethod
+    def grow(cls, inputs: np.ndarray, scores: np.ndarray, trees: int, seed: int) -> Self:
+        """Grow extremely randomised trees (Geurts et al. 2006) on inputs (rows, …) and scores (rows,)."""
+        settings = {"min_samples_leaf": 2, "max_features": 0.5, "random_state": seed, "n_jobs": 1}
+        grown = [e.tree_ for e in ExtraTreesRegressor(trees, **settings).fit(inputs, scores).estimators_]
+        roots = np.cumsum([0, *(tree.node_count for tree in grown[:-1])])
+        children = [
+            np.concatenate(
+                [np.where(side < 0, _LEAF, side + root) for side, root in zip(sides, roots, strict=True)]
+            )
+            for sides in ([t.children_left for t in grown], [t.children_right for t in grown])
+        ]
+        return cls(
+            roots.astype(np.int32),
+            np.concatenate([tree.feature for tree in grown]).astype(np.int32),
+            np.concatenate([tree.threshold for tree in grown]),
+            children[0].astype(np.int32),
+            children[1].astype(np.int32),
+            np.concatenate([tree.value[:, 0, 0] for tree in grown]),
+        )
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Mean over the trees of the leaf that each row of inputs (rows, …) falls into."""
+        inputs = inputs.astype(np.float32)  # as scikit-learn grew them
+        row = np.arange(len(inputs))[:, None]
+        node = np.broadcast_to(self.roots, (len(inputs), len(self.roots)))
+        while (inner := self.left[node] != _LEAF).any():
+            goes_left = inputs[row, np.maximum(self.feature[node], 0)] <= self.threshold[node]
+            node = np.where(inner, np.where(goes_left, self.left[node], self.right[node]), node)
+        predicted: np.ndarray = self.value[node].mean(axis=1)
+        return predicted
 
 
 @dataclass(frozen=True)
@@ -21,7 +68,7 @@ class EpochForests:
     """One forest for every epoch at which spectra were recorded."""
 
     epochs: np.ndarray
-    forests: tuple[ExtraTreesRegressor, ...]
+    forests: tuple[Forest, ...]
 
     @classmethod
     def fit(cls, inputs: np.ndarray, epochs: np.ndarray, scores: np.ndarray, trees: int, seed: int) -> Self:
@@ -29,7 +76,7 @@ class EpochForests:
         found, counts = np.unique(epochs, return_counts=True)
         enough = found[counts >= _FEWEST_ROWS]
         groups = [epochs == epoch for epoch in enough] or [np.ones(len(epochs), bool)]
-        grown = tuple(_grow(inputs[rows], scores[rows], trees, seed) for rows in groups)
+        grown = tuple(Forest.grow(inputs[rows], scores[rows], trees, seed) for rows in groups)
         return cls(enough if len(enough) else found[:1], grown)
 
     def predict(self, inputs: np.ndarray, epochs: np.ndarray) -> np.ndarray:
@@ -43,7 +90,21 @@ class EpochForests:
                 predicted[rows] = forest.predict(inputs[rows])
         return predicted
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return plain arrays by name."""
+        arrays = {"epochs": self.epochs.astype(np.float64)}
+        for i, forest in enumerate(self.forests):
+            arrays |= {f"{i}.{part.name}": getattr(forest, part.name) for part in fields(Forest)}
+        return arrays
 
-def _grow(inputs: np.ndarray, scores: np.ndarray, trees: int, seed: int) -> ExtraTreesRegressor:
-    forest = ExtraTreesRegressor(trees, min_samples_leaf=2, max_features=0.5, random_state=seed, n_jobs=1)
-    return forest.fit(inputs, scores)
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Rebuild from plain arrays.
+
+        Raises:
+            KeyError: where one is missing.
+        """
+        epochs = arrays["epochs"]
+        parts = [part.name for part in fields(Forest)]
+        forests = (Forest(*(arrays[f"{i}.{part}"] for part in parts)) for i in range(len(epochs)))
+        return cls(epochs, tuple(forests))
