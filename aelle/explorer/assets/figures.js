@@ -32,9 +32,19 @@
     return place.querySelector(":scope > .graph") ?? place.appendChild(Object.assign(document.createElement("div"), {className: "graph"}));
   };
 
+  /** The map's camera: its rings may lie outside plotly's own figure. */
+  const picture = {
+    name: "picture", title: "Download plot as a PNG",
+    icon: {width: 1000, height: 1000, path: "M500 400a200 200 0 1 0 1 0zM100 200h200l80-100h240l80 100h200a60 60 0 0 1 60 60v520a60 60 0 0 1-60 60h-800a60 60 0 0 1-60-60v-520a60 60 0 0 1 60-60z", transform: "matrix(1 0 0 1 0 0)"},
+    click: (graph) => {
+      const {width, height} = graph._fullLayout, {data, layout} = sized(window.aelleMap.exported());
+      return window.Plotly.downloadImage({data, layout: {...layout, transition: undefined}}, {format: "png", width, height, scale: 2, filename: "aelle-map"});
+    },
+  };
+
   const config = (name) => ({
     displaylogo: false, responsive: true, scrollZoom: name === "map", doubleClickDelay: 350,
-    modeBarButtons: [name === "map" ? ["toImage", "lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d"]
+    modeBarButtons: [name === "map" ? [picture, "lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d"]
       : ["toImage", "zoom2d", "pan2d", "resetScale2d"]],  // none that sends anything anywhere
     toImageButtonOptions: {filename: `aelle-${name}`, scale: 2},
   });
