@@ -11,6 +11,8 @@ from aelle.collection.cohort_job import CohortResult
 from aelle.collection.collect import collect
 from aelle.collection.status import status
 from aelle.records import ExperimentFolder, RecordsError
+from aelle.recurrent.elman import TanhRNN
+from tests import faulty
 from tests.test_collection import comparable, experiment
 
 
@@ -82,3 +84,31 @@ def test_records_that_stay_on_a_node_are_missed(tmp_path):
 
     with pytest.raises(RecordsError, match="6 cohorts were finished, but their records are not here"):
         collect(experiment(), tmp_path / "x", progress=False, engine=NotShared())
+
+
+def test_what_failed_is_run_again_once_and_an_interrupted_retry_is_finished(tmp_path, monkeypatch):
+    networks = {"architecture": ["tests.faulty:RaisingCell", "rnn"], "per_combination": 2}
+    settings = experiment(networks=networks, training={"stop_after_failures": 9})
+    folder = ExperimentFolder(tmp_path / "x")
+
+    def again(**options):
+        return collect(settings, folder, progress=False, engine=InThisProcess(), **options).statuses
+
+    assert again() == {"ok": 2, "failed": 2}
+    found = status(folder)
+    assert (found.failed, found.last_failure) == (2, "ArithmeticError: this cell gives up")
+    monkeypatch.setattr(faulty.RaisingCell, "scan_with_gradients", TanhRNN.scan)  # it is mended
+
+    def interrupt(rows):
+        if rows[0]["epoch"] == 2:
+            raise KeyboardInterrupt
+        return []
+
+    with pytest.raises(KeyboardInterrupt):
+        again(retry_failed=True, on_epoch=interrupt)
+    assert again() == {"ok": 2}  # goes on where the second run was cut short
+    found = status(folder)
+    assert (found.finished, found.failed, found.last_failure) == (4, 0, None)
+    assert again(retry_failed=True) == {}
+    collect(settings, tmp_path / "mended", progress=False, engine=InThisProcess())
+    pd.testing.assert_frame_equal(comparable(folder), comparable(tmp_path / "mended"), check_exact=True)

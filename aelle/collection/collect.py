@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
@@ -24,7 +25,7 @@ from aelle.records import (
     ExperimentFolder,
     RecordsError,
     append_failure,
-    read_failures,
+    read_arrow,
     remove_partial_files,
     write_json,
 )
@@ -81,10 +82,8 @@ def collect(
         every = claim(folder, experiment, found, size, extend)
         write_json(folder.root / "environment.json", _environment(job.backend.device))
         remove_partial_files(folder)
-        failed = {str(failure["cohort"]) for failure in read_failures(folder)} if retry_failed else set()
-        pending = [
-            c for c in every if c.cohort_id in failed or not folder.finished_file(c.cohort_id).exists()
-        ]
+        failed = _failed_cohorts(folder) if retry_failed else set()
+        pending = [c for c in every if c.cohort_id in failed or not _is_finished(folder, c)]
         networks = sum(len(c.variants) for c in every)
         summary = CollectionSummary(folder, networks)
         if pending:
@@ -131,6 +130,21 @@ def _locked(folder: ExperimentFolder) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _is_finished(folder: ExperimentFolder, cohort: Cohort) -> bool:
+    """Whether its one file stands alone: parts beside it are of a run, or a second run, that was cut short."""
+    return (
+        folder.finished_file(cohort.cohort_id).exists() and not (folder.records / cohort.cohort_id).exists()
+    )
+
+
+def _failed_cohorts(folder: ExperimentFolder) -> set[str]:
+    """Cohorts that hold networks whose last run failed."""
+    if not any(folder.records.rglob("[!.]*.parquet")):
+        return set()
+    records = read_arrow(folder, ["cohort", "status"])
+    return set(records.filter(pc.field("status") == "failed")["cohort"].to_pylist())
 
 
 def _environment(device: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ class Status:
     running: bool
     networks: int
     network_epochs_total: int
-    last_failure: str | None
+    last_failure: str | None = None
     started: int = 0
     finished: int = 0
     diverged: int = 0
@@ -61,9 +61,7 @@ def status(folder: ExperimentFolder) -> Status:
     experiment = load_experiment(folder.require().experiment_file)
     networks = network_count(folder) or len(variants(experiment))
     epochs = experiment.training.epochs
-    failures = read_failures(folder)
-    last = str(failures[-1]["cause"]) if failures else None
-    found = Status(experiment.name, _is_locked(folder), networks, networks * (epochs + 1), last)
+    found = Status(experiment.name, _is_locked(folder), networks, networks * (epochs + 1))
     if not any(folder.records.rglob("[!.]*.parquet")):
         return found
     records = read_arrow(folder, ["status", "val_metric", "metric_name", "higher_is_better"])
@@ -86,6 +84,7 @@ def status(folder: ExperimentFolder) -> Status:
     best = pc.max(metrics) if records["higher_is_better"][0].as_py() else pc.min(metrics)
     return replace(
         found,
+        last_failure=_last_failure(folder, stopped["failed"]),
         started=len(ended) + len(running),
         finished=len(ended),
         diverged=len(stopped["diverged"]),
@@ -95,6 +94,15 @@ def status(folder: ExperimentFolder) -> Status:
         best_metric=best.as_py(),
         metric_name=records["metric_name"][0].as_py(),
     )
+
+
+def _last_failure(folder: ExperimentFolder, failed: pa.ChunkedArray) -> str | None:
+    """Cause of the last failure of a network that has not succeeded since."""
+    if not len(failed):
+        return None
+    still = set(failed.to_pylist())
+    causes = [str(f["cause"]) for f in read_failures(folder) if f.get("network_id") in still]
+    return causes[-1] if causes else None
 
 
 def _is_locked(folder: ExperimentFolder) -> bool:
