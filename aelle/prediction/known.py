@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -74,7 +76,7 @@ def known_at(dataset: SpectraDataset, epoch: int) -> Known:
         best_so_far=dataset.metric.oriented(dataset.metric.oriented(measured).max(axis=1)),
         training_losses=np.nansum(curves["train_loss"], axis=1),
         metric_curve=measured,
-        hyperparameters=_numbers(networks, [name for name in HYPERPARAMETERS if name in networks]),
+        hyperparameters=_numbers(networks, HYPERPARAMETERS),
         weight_statistics=np.concatenate(
             [
                 weight_statistics_frame(now).to_numpy(float),
@@ -102,18 +104,37 @@ def _by_epoch(records: pd.DataFrame, column: str, ids: pd.Index) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _numbers(networks: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """Turn hyperparameters into numbers: categories one-hot, scales in logarithms, constants left out."""
-    parts = []
-    for column in columns:
-        values = networks[column]
-        if column == "architecture":
-            categories = np.unique(values.to_numpy(str))
-            parts.append((values.to_numpy(str)[:, None] == categories[None]).astype(float))
-            continue
-        number = values.to_numpy(float)
-        if column in _LOGARITHMIC:
-            number = np.log(np.where(number > 0, number, np.nan))
-        if np.unique(number).size > 1:
-            parts.append(number[:, None])
-    return np.concatenate(parts, axis=1)
+@dataclass(frozen=True)
+class Numbers:
+    """Hyperparameters → numbers: architecture one-hot, scales in logarithms; constants are left out.
+
+    Which columns vary is found on one set of networks, and then holds for others too.
+    """
+
+    architectures: tuple[str, ...]  # none where the architecture was not asked for
+    columns: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, networks: pd.DataFrame, columns: Sequence[str]) -> Self:
+        """Find the architectures, and the other columns that vary."""
+        architectures = np.unique(networks["architecture"].to_numpy(str)) if "architecture" in columns else ()
+        others = [name for name in columns if name != "architecture" and name in networks]
+        varying = [name for name in others if np.unique(_number(networks, name)).size > 1]
+        return cls(tuple(map(str, architectures)), tuple(varying))
+
+    def apply(self, networks: pd.DataFrame) -> np.ndarray:
+        """Return (networks, architectures + columns); an architecture that was not there is all zeros."""
+        parts = [_number(networks, name)[:, None] for name in self.columns]
+        if self.architectures:
+            one_hot = networks["architecture"].to_numpy(str)[:, None] == np.array(self.architectures)[None]
+            parts.insert(0, one_hot.astype(float))
+        return np.concatenate(parts, axis=1) if parts else np.empty((len(networks), 0))
+
+
+def _number(networks: pd.DataFrame, column: str) -> np.ndarray:
+    number = networks[column].to_numpy(float)
+    return np.log(np.where(number > 0, number, np.nan)) if column in _LOGARITHMIC else number
+
+
+def _numbers(networks: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    return Numbers.fit(networks, columns).apply(networks)

@@ -81,7 +81,7 @@ def hyperparameters(known: Known, training: np.ndarray, scores: np.ndarray, seed
 
 def weight_statistics(known: Known, training: np.ndarray, scores: np.ndarray, seed: int) -> np.ndarray:
     """Fit extra-trees to norms and quantiles of the weights, with architecture and size."""
-    return _fit_predict(_trees(seed), known.weight_statistics, training, scores)
+    return _fit_predict(trees(seed), known.weight_statistics, training, scores)
 
 
 def leading_and_mean_exponent(
@@ -90,12 +90,12 @@ def leading_and_mean_exponent(
     """Fit extra-trees to λ₁ and the mean exponent."""
     spectrum = _floored(known.spectrum, training)
     inputs = np.stack([spectrum[:, 0], spectrum.mean(axis=1)], axis=1)
-    return _fit_predict(_trees(seed), inputs, training, scores)
+    return _fit_predict(trees(seed), inputs, training, scores)
 
 
 def raw_spectrum(known: Known, training: np.ndarray, scores: np.ndarray, seed: int) -> np.ndarray:
     """Fit extra-trees to the resampled spectrum."""
-    return _fit_predict(_trees(seed), _floored(known.spectrum, training), training, scores)
+    return _fit_predict(trees(seed), _floored(known.spectrum, training), training, scores)
 
 
 def principal_components(known: Known, training: np.ndarray, scores: np.ndarray, seed: int) -> np.ndarray:
@@ -113,7 +113,7 @@ def with_aelle_scores(
     The scores of the training networks must be out of fold, else the trees trust them too much.
     """
     inputs = np.concatenate([aelle, known.curve_and_hyperparameters], axis=1)
-    return _fit_predict(_trees(seed), inputs, training, scores)
+    return _fit_predict(trees(seed), inputs, training, scores)
 
 
 def _extrapolate(curve: np.ndarray, final_epoch: int) -> float:
@@ -139,7 +139,8 @@ def _extrapolate(curve: np.ndarray, final_epoch: int) -> float:
     return float(a + b * (final_epoch + 1) ** -c)
 
 
-def _trees(seed: int) -> ExtraTreesRegressor:
+def trees(seed: int) -> ExtraTreesRegressor:
+    """Extra-trees for a few hundred networks."""
     return ExtraTreesRegressor(100, min_samples_leaf=2, max_features=0.5, random_state=seed)
 
 

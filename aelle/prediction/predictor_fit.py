@@ -1,0 +1,108 @@
+"""Fit a predictor on all finished networks of an experiment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import joblib  # type: ignore[import-untyped]
+import numpy as np
+import pandas as pd
+
+from aelle.embedding.checkpoint import FittedAutoencoder
+from aelle.embedding.dataset import HYPERPARAMETERS, SpectraDataset
+from aelle.embedding.members import Split, fit_members, validation_splits
+from aelle.embedding.optimise import single_threaded
+from aelle.prediction.cross_validation import assign_folds, prediction_epochs
+from aelle.prediction.new_networks import CURVES
+from aelle.prediction.occlusion import MedianSpectra
+from aelle.prediction.predictor import Predictor
+from aelle.prediction.stage import Table
+
+
+def fit(dataset: SpectraDataset, level: float) -> Predictor:
+    """Fit a predictor; the folds that calibrate its intervals are cut as in the report."""
+    dataset = _by_network(dataset.require_predictable())
+    epochs, folds = prediction_epochs(dataset), assign_folds(dataset)
+    setting = dataset.experiment.prediction
+    splits = validation_splits(
+        np.ones(len(dataset.networks), bool), setting.ensemble, dataset.experiment.seed
+    )
+    jobs = [
+        joblib.delayed(_member)(dataset, split, list(view), number)
+        for view in setting.views
+        for number, split in enumerate(splits)
+    ]
+    workers = min(dataset.experiment.training.workers or joblib.cpu_count(), len(jobs))
+    parallel = joblib.parallel_config(backend="loky", inner_max_num_threads=1)
+    with parallel if workers > 1 else single_threaded():
+        fitted = joblib.Parallel(n_jobs=workers)(jobs)
+    members = [fitted[i : i + len(splits)] for i in range(0, len(fitted), len(splits))]
+    frame = _networks(dataset, folds, epochs).join(_out_of_fold(dataset, members, splits, epochs))
+    return Predictor(
+        experiment=dataset.experiment,
+        metric=dataset.metric,
+        spectrum_state=dataset.state,
+        spectrum_inputs=dataset.inputs,
+        epochs=tuple(epochs),
+        level=level,
+        members=members,
+        table=Table(frame, dataset.metric),
+        medians=MedianSpectra.fit(dataset.spectra, dataset.experiment.autoencoder.length),
+    )
+
+
+def _by_network(dataset: SpectraDataset) -> SpectraDataset:
+    """Cut folds by network whatever the report leaves out: new networks are of the kinds that were seen."""
+    prediction = dataset.experiment.prediction.model_copy(update={"leave_out": "network"})
+    return replace(dataset, experiment=dataset.experiment.model_copy(update={"prediction": prediction}))
+
+
+def _member(dataset: SpectraDataset, split: Split, view: list[str], number: int) -> FittedAutoencoder:
+    """Fit one autoencoder of the ensemble on its part of the networks."""
+    settings = dataset.experiment.autoencoder.model_copy(update={"channels": view})
+    ids = dataset.networks.index.to_numpy()
+    about = {
+        "experiment": dataset.experiment.name,
+        "task": dataset.experiment.task.name,
+        "spectrum_state": dataset.state,
+        "spectrum_inputs": dataset.inputs,
+    }
+    return FittedAutoencoder(
+        members=fit_members(dataset, [split], settings, 1000 * dataset.experiment.seed + number),
+        settings=settings,
+        about=about,
+        split={"training": ids[split.training].tolist(), "validation": ids[split.validation].tolist()},
+    )
+
+
+def _out_of_fold(
+    dataset: SpectraDataset, members: list[list[FittedAutoencoder]], splits: list[Split], epochs: list[int]
+) -> pd.DataFrame:
+    """Score every training network by the members that did not learn from it, at each epoch."""
+    network = dataset.spectra["network"].to_numpy()
+    scores = np.zeros((2, len(network)))
+    for view in members:
+        for member, split in zip(view, splits, strict=True):
+            unseen = split.validation[network]
+            embedded, _ = member.members.embed(dataset.spectra, dataset.networks.iloc[network])
+            for head, values in enumerate((embedded.prediction, embedded.prediction_in_context)):
+                scores[head, unseen] += values[0].numpy()[unseen] / len(members)
+    columns = {}
+    for epoch in epochs:
+        at = (dataset.spectra["epoch"] == epoch).to_numpy()
+        ids = dataset.spectra.loc[at, "network_id"]
+        for head, name in enumerate(("aelle", "aelle_in_context")):
+            columns[f"{name}@{epoch}"] = pd.Series(scores[head, at], index=ids)
+    return pd.DataFrame(columns, index=dataset.networks.index)
+
+
+def _networks(dataset: SpectraDataset, folds: np.ndarray, epochs: list[int]) -> pd.DataFrame:
+    """Outcome, fold, hyperparameters and learning curve of every training network."""
+    kept = [name for name in HYPERPARAMETERS if name in dataset.networks]
+    frame = dataset.networks[["target", "diverged", *kept]].assign(fold=folds)
+    records = dataset.records[dataset.records["epoch"] <= max(epochs)]
+    for name in CURVES:
+        table = records.pivot(index="network_id", columns="epoch", values=name).reindex(frame.index)
+        finite = table.where(np.isfinite(table.astype(float)))
+        frame = frame.join(finite.add_prefix(f"{name}@").astype(float))
+    return frame
