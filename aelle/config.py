@@ -203,8 +203,8 @@ class Autoencoder(_Strict):
     weights over positions, as tokens (index fraction, values). `hidden_sizes` are the widths of its layers,
     mirrored by the decoder; `head_sizes` those of the heads, which read the latent point. With `kl_weight`
     above 0 the latent point is drawn from a Gaussian held near N(0, 1) (variational). `head` "network" predicts
-    by the network's head; "forest" by extra-trees on the same inputs; "mixture" by the mean of both. The
-    latents and what `aelle train` predicts always come from the network.
+    by the network's head; "forest" by `forest_trees` extra-trees an epoch and member on the same inputs; "mixture"
+    by the mean of both. The latents and what `aelle train` predicts always come from the network.
 
     How it learns: reconstruction_weight · reconstruction + w · prediction + kl_weight · divergence.
     `prediction_loss` "gaussian" makes the heads predict a variance too. w rises from `prediction_weight_start` by
@@ -223,7 +223,7 @@ class Autoencoder(_Strict):
     latent_size: PositiveInt = 8
     head_sizes: list[PositiveInt] = [16]
     head: Literal["network", "forest", "mixture"] = "mixture"
-    forest_trees: PositiveInt = 50
+    forest_trees: PositiveInt = 20
     activation: Literal["silu", "tanh"] = "silu"
     reconstruction_loss: Literal["squared", "absolute"] = "squared"
     reconstruction_weight: NonNegativeFloat = 1.0
@@ -264,7 +264,7 @@ class Prediction(_Strict):
     leave_out: Literal["network", "architecture", "hidden_size"] = "network"
     epochs: list[Annotated[int, Field(ge=0)]] = []
     folds: Annotated[int, Field(ge=2)] = 5
-    ensemble: Annotated[int, Field(ge=2)] = 3
+    ensemble: Annotated[int, Field(ge=2)] = 5
     views: Annotated[list[Channels], Field(min_length=1)] = [
         ["spectrum"],
         ["spectrum", "change", "temporal_std"],
