@@ -10,13 +10,14 @@ import argparse
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io
 from plotly.subplots import make_subplots
 
 from aelle.explorer.theme import LIGHT, axis, base_layout
@@ -79,14 +80,24 @@ def finish(
     }
     for folder in filter(None, (options.out, options.results)):
         write_json(folder / f"{stem}.json", content)
-    for key, figure in figures.items():
-        picture = f"{stem}-{key}" if key else stem
+    named = {f"{stem}-{key}" if key else stem: figure for key, figure in figures.items()}
+    for picture, figure in named.items():
         figure.write_html(options.out / f"{picture}.html", include_plotlyjs="directory")
-        try:
-            figure.write_image(options.out / f"{picture}.png", scale=1.5)
-        except Exception as error:
-            print(f"{picture}.png was not drawn: {str(error).splitlines()[0]}", file=sys.stderr)
+    try:
+        files = [options.out / f"{picture}.png" for picture in named]
+        plotly.io.write_images(list(named.values()), files, scale=1.5)
+    except Exception as error:
+        print(f"no PNG was drawn: {str(error).splitlines()[0]}", file=sys.stderr)
     print(verdict)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script; a folder or setting that cannot be used is one line and exit code 2, not a traceback."""
+    try:
+        main()
+    except ValueError as error:  # all errors of aelle about what it was given are ValueErrors
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def _arguments() -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import VOGT_2022, Verdict, finish, panels, parser, zero_line
+from common import VOGT_2022, Verdict, finish, panels, parser, run, zero_line
 
 from aelle import read_records
 from aelle.embedding.dataset import spectrum_rows
@@ -40,14 +40,14 @@ def remaining_ways(records: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         loss = records[records["network_id"] == network].set_index("epoch")["val_loss"]
         if last not in taken.index or 0 not in taken.index or not np.isfinite(loss.loc[[0, last]]).all():
             continue
-        spectra[network] = {
-            e: _rms(taken[e] - taken[last]) / _rms(taken[0] - taken[last]) for e in taken.index
-        }
+        spectra[network] = {e: _rms(taken[e], taken[last]) / _rms(taken[0], taken[last]) for e in taken.index}
         losses[network] = {e: (loss[e] - loss[last]) / (loss[0] - loss[last]) for e in taken.index}
     return pd.DataFrame(spectra).T.sort_index(axis=1), pd.DataFrame(losses).T.sort_index(axis=1)
 
 
-def _rms(difference: np.ndarray) -> float:
+def _rms(first: np.ndarray, second: np.ndarray) -> float:
+    with np.errstate(invalid="ignore"):  # of two exponents of minus infinity
+        difference = first - second
     finite = difference[np.isfinite(difference)].astype(float)
     return float(np.sqrt(np.mean(finite**2)))
 
@@ -56,10 +56,10 @@ def measure(records: pd.DataFrame, architecture: str | None) -> dict[str, Any]:
     if architecture is not None:
         records = records[records["architecture"] == architecture]
     if records.empty:
-        raise SystemExit(f"no network of architecture {architecture!r} in these records")
+        raise ValueError(f"no network of architecture {architecture!r} in these records")
     spectra, losses = remaining_ways(records)
     if spectra.empty:
-        raise SystemExit("no network has a spectrum at epoch 0 and at the last epoch; set spectrum.epochs")
+        raise ValueError("no network has a spectrum at epoch 0 and at the last epoch; set spectrum.epochs")
     shown = records[records["network_id"].isin(spectra.index)]
     final = shown.groupby("network_id")["val_metric"].last().sort_values()
     example = shown[shown["network_id"] == final.index[len(final) // 2]]
@@ -131,8 +131,9 @@ def main() -> None:
         {"": draw(numbers)},
         numbers,
         judge(numbers),
+        task=numbers["task"],
     )
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

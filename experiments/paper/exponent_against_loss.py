@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import AELLE, Verdict, finish, panels, parser
+from common import AELLE, Verdict, finish, panels, parser, run
 
 from aelle import read_records
 from aelle.embedding.dataset import spectrum_rows
@@ -140,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -84,7 +84,12 @@ def folds(source: Path, work: Path, count: int, seed: int = 0, only: int | None 
     """Fit one autoencoder for each of `count` parts of the networks, the part left out; `only` takes the first few.
 
     Folders are made anew under `work`.
+
+    Raises:
+        ValueError: for fewer than two folds, and as `aelle.train`.
     """
+    if count < 2:
+        raise ValueError(f"--folds must be at least 2, got {count}")
     folder = ExperimentFolder(Path(source))
     dataset = load_dataset(folder).require_predictable()
     records = read_arrow(folder)

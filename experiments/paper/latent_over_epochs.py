@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import AELLE, Verdict, finish, panels, parser
+from common import AELLE, Verdict, finish, panels, parser, run
 from held_out import Fold, folds, last_epoch
 
 from aelle.explorer.figures.spectra import add_band
@@ -138,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from common import AELLE, Verdict, finish, parser
+from common import AELLE, Verdict, finish, parser, run
 from held_out import Fold, folds, last_epoch
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
@@ -100,7 +100,7 @@ def main() -> None:
     arguments.add_argument(
         "--epoch", type=int, help="epoch of the spectra; the last one with spectra if not given"
     )
-    arguments.add_argument("--folds", type=int, default=3)
+    arguments.add_argument("--folds", type=int, default=5)
     options = arguments.parse_args()
     every = folds(options.folder, options.out / "work" / "latent_pca", options.folds)
     numbers, drawn = measure(every, options.epoch)
@@ -108,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

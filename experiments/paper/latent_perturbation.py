@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import AELLE, Verdict, finish, panels, parser, zero_line
+from common import AELLE, Verdict, finish, panels, parser, run, zero_line
 from held_out import Fold, folds, last_epoch
 from scipy.stats import rankdata, zscore
 from sklearn.linear_model import Ridge
@@ -149,7 +149,7 @@ def main() -> None:
     arguments.add_argument(
         "--epoch", type=int, help="epoch of the spectra; the last one with spectra if not given"
     )
-    arguments.add_argument("--folds", type=int, default=3)
+    arguments.add_argument("--folds", type=int, default=5)
     options = arguments.parse_args()
     every = folds(options.folder, options.out / "work" / "latent_perturbation", options.folds)
     numbers = measure(every, options.epoch)
@@ -157,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

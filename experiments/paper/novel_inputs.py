@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from common import AELLE, Verdict, finish, panels, parser
+from common import AELLE, Verdict, finish, panels, parser, run
 from held_out import Fold, folds, last_epoch
 from safetensors import safe_open
 from torch import Tensor
@@ -55,7 +55,7 @@ def final_weights(folder: ExperimentFolder, epoch: int) -> dict[str, dict[str, T
                 if kind == "weight":
                     found.setdefault(network, {})[name] = file.get_tensor(key)
     if not found:
-        raise SystemExit(
+        raise ValueError(
             f"{folder.checkpoints}: no weights of epoch {epoch}, the last one with spectra; collect with --set "
             "training.keep_checkpoints=true and spectra at the last epoch"
         )
@@ -113,7 +113,7 @@ def check_weights(experiment: Experiment, network: Network, sequences: Tensor, r
     found = spectrum_under(experiment, network, sequences).exponents.numpy()
     upper = slice(0, len(recorded) // 2)  # the lower half of a spectrum can be rounding noise
     if not np.allclose(found[upper], recorded[upper], atol=1e-3):
-        raise SystemExit("the checkpoints do not give the recorded spectra: are they of another collection?")
+        raise ValueError("the checkpoints do not give the recorded spectra: are they of another collection?")
 
 
 def _spectrum_at(records: pd.DataFrame, network_id: str, epoch: int) -> np.ndarray:
@@ -215,7 +215,7 @@ def main() -> None:
     arguments.add_argument(
         "folder", type=Path, help="records with spectra at epoch 0 and the last, and checkpoints"
     )
-    arguments.add_argument("--folds", type=int, default=3)
+    arguments.add_argument("--folds", type=int, default=5)
     options = arguments.parse_args()
     torch.set_num_threads(1)
     every = list(folds(options.folder, options.out / "work" / "novel_inputs", options.folds))
@@ -226,4 +226,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import VOGT_2022, Verdict, finish, panels, parser, zero_line
+from common import VOGT_2022, Verdict, finish, panels, parser, run, zero_line
 from torch import Tensor, nn
 
 from aelle import lyapunov_spectrum, mean_field
@@ -84,7 +84,7 @@ def judge(numbers: dict[str, Any]) -> Verdict:
     stable, marginal, chaotic = (numbers["regimes"][name] for name in REGIMES)
     last = {name: found["distance"][-1] for name, found in numbers["regimes"].items()}
     gaps = [np.mean(row["largest"]) - row["theory"] for row in numbers["sweep"] if row["g"] >= 1.5]
-    reproduced = (
+    reproduced = bool(
         stable["interval"][1] < 0 < chaotic["interval"][0]
         and abs(marginal["largest"]) < MARGIN
         and last["stable"] < 1 / FACTOR < last["marginal"] < FACTOR < last["chaotic"]
@@ -136,4 +136,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import VOGT_2022, Verdict, finish, panels, parser
+from common import VOGT_2022, Verdict, finish, panels, parser, run
 from torch import Tensor, nn
 
 from aelle import lyapunov_spectrum
@@ -138,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import VOGT_2022, Verdict, finish, panels, parser
+from common import VOGT_2022, Verdict, finish, panels, parser, run
 from torch import nn
 
 from aelle import lyapunov_spectrum
@@ -171,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
