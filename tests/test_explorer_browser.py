@@ -163,15 +163,6 @@ def test_page_without_latents_says_what_to_run(browser, tmp_path):
         page.wait_for_selector("text=aelle train")
 
 
-def marked(page, name):
-    """How many points the mark of that name rings."""
-    return page.evaluate(
-        "name => document.querySelector('#map .js-plotly-plot').calcdata.map(t => t)"
-        ".filter(t => t[0].trace.name === name).map(t => t.filter(p => p.x !== undefined && !isNaN(p.x)).length)[0] ?? 0",
-        name,
-    )
-
-
 def wait_for_selection(page, pattern):
     page.wait_for_function(
         "p => new RegExp(p).test(document.querySelector('#selection-count').textContent)", arg=pattern
@@ -206,6 +197,62 @@ def test_lasso_a_and_b_are_linked_to_all_views(browser, address):
         assert set(table["group"]) == {"A", "B"}
         page.click("#clear")
         wait_for_selection(page, "Draw around")
+
+
+def test_rings_shift_escape_and_double_click(browser, address):
+    with opened(browser, address) as page:
+        wait_for_map(page)
+        lasso(page, 0.02, 0.02, 0.45, 0.98)
+        wait_for_selection(page, r"^A: \d+$")
+        first = int(page.text_content("#selection-count").split()[-1])
+        wait_for_rings(page, first)
+        page.keyboard.down("Shift")
+        lasso(page, 0.5, 0.02, 0.98, 0.98)
+        page.keyboard.up("Shift")
+        page.wait_for_function(
+            "n => +document.querySelector('#selection-count').textContent.split(' ')[1] > n", arg=first
+        )
+        count = page.text_content("#selection-count")
+        x, y, width, height = page.eval_on_selector("#map .nsewdrag", BOX)
+        page.mouse.move(x + 10, y + 10)
+        page.mouse.down()
+        page.mouse.move(x + width / 2, y + height / 2, steps=4)
+        assert page.query_selector("svg.lasso")
+        page.keyboard.press("Escape")
+        page.mouse.up()
+        assert not page.query_selector("svg.lasso")
+        assert page.text_content("#selection-count") == count
+        page.mouse.dblclick(x + width / 2, y + 5)
+        page.wait_for_function("document.querySelector('#map .graph')._fullLayout.xaxis.autorange === true")
+
+
+BOX = "e => (r => [r.x, r.y, r.width, r.height])(e.getBoundingClientRect())"
+
+
+def wait_for_rings(page, count):
+    page.wait_for_function(
+        "n => document.querySelector('#map .graph')._fullData.find(t => t.name === 'selection A')?._length === n",
+        arg=count,
+    )
+
+
+def test_larger_type_and_lines_for_a_projector(browser, address):
+    with opened(browser, f"{address}/?display=projector&focus=000000000004") as page:
+        wait_for_trace(page, "epoch 3", "#spectra")
+        large = tick_size(page)
+        page.click("#size-button >> text=Smaller")
+        page.wait_for_function(f"({TICK_SIZE}) < {large}")
+        assert tick_size(page) * 1.3 < large
+        page.wait_for_function("!location.search.includes('projector')")
+
+
+TICK_SIZE = (
+    "parseFloat(getComputedStyle(document.querySelector('#spectra .xtick text') ?? document.body).fontSize)"
+)
+
+
+def tick_size(page):
+    return page.evaluate(TICK_SIZE)
 
 
 def wait_for_trace_like(page, start, graph):
@@ -303,13 +350,50 @@ def test_a_walk_follows_the_head(browser, tmp_path):
         page.wait_for_selector("#walk-nearest button")
 
 
+def test_the_walker_is_dragged(browser, tmp_path):
+    from aelle.embedding.fit import train
+
+    folder = write_explorer_folder(tmp_path, networks=40)
+    train(folder, progress=False)
+    with served(folder) as address, opened(browser, f"{address}/?tab=walk&focus=000000000003") as page:
+        wait_for_trace(page, "decoded here", "#decoded")
+        page.wait_for_function(f"Number.isFinite(({WALKER})[0])")
+        before = page.text_content("#walk-predicted"), decoded(page)
+        x, y, width, height = page.eval_on_selector("#map .nsewdrag", BOX)
+        start = page.evaluate(WALKER)
+        page.mouse.move(x + start[0] * width, y + start[1] * height)
+        page.mouse.down()
+        page.mouse.move(x + 0.8 * width, y + 0.3 * height, steps=8)
+        page.mouse.up()
+        page.wait_for_function(f"(p => Math.abs(p[0] - 0.8) < 0.02 && Math.abs(p[1] - 0.3) < 0.02)({WALKER})")
+        page.wait_for_function(
+            "t => document.querySelector('#walk-predicted').textContent !== t", arg=before[0]
+        )
+        assert decoded(page) != before[1]
+        page.wait_for_selector("#walk-nearest button")
+        page.wait_for_selector("#selection-count >> text=Draw around")
+
+
+# The walker's place on the map, in shares of its width and height from the top left corner.
+WALKER = """(() => {
+    const g = document.querySelector('#map .graph'), t = g._fullData.find(t => t.name === 'walker');
+    const share = (v, [a, b]) => (v - a) / (b - a);
+    return t ? [share(t.x[0], g._fullLayout.xaxis.range), 1 - share(t.y[0], g._fullLayout.yaxis.range)] : [NaN, NaN];
+})()"""
+
+
+def decoded(page):
+    return page.evaluate(
+        "Array.from(document.querySelector('#decoded .graph')._fullData.find(t => t.name === 'decoded here').y)"
+    )
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_points(browser, tmp_path):
     folder = write_many_points(tmp_path, networks=100_000)
     with served(folder) as address, opened(browser, address) as page:
         page.wait_for_function(
-            "document.querySelector('#map .js-plotly-plot')?.calcdata?.some(t => t.length === 100000"
-            " || t[0].trace._length === 100000)",
+            "document.querySelector('#map .graph')?._fullData?.some(t => t._length === 100000)",
             timeout=60_000,
         )
         lasso(page, 0.02, 0.02, 0.5, 0.98)

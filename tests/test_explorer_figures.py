@@ -11,6 +11,7 @@ from aelle.explorer.data import load
 from aelle.explorer.figures.latent_map import MANY, SYMBOLS
 from aelle.explorer.groups import Group
 from aelle.explorer.projection import pca
+from aelle.explorer.quantiles import column_quantiles
 from aelle.explorer.theme import DARK, LIGHT
 from aelle.records import write_frame
 from tests.explorer_folder import write_explorer_folder
@@ -201,14 +202,32 @@ def test_contrast_histograms(data):
 
 
 def test_marks_keep_their_places(data, projection):
-    from aelle.explorer.figures.marks import MARKS, marks
+    from aelle.explorer.figures.marks import MARKS, marks, rings
 
-    for selection, focus, paths in (
-        ({"a": [], "b": []}, None, "none"),
-        ({"a": [1, 2], "b": [3]}, 4, "arrows"),
-    ):
+    for followed, focus, paths in (([], None, "none"), ([1, 2, 3], 4, "trails"), ([], None, "arrows")):
         for dimensions in (2, 3):
-            drawn = marks(data, projection, LIGHT, 1, dimensions, selection, focus, paths, [0.0, 0.0, 0.0])
+            drawn = marks(
+                data, projection, LIGHT, 1, dimensions,
+                followed=followed, focus=focus, paths=paths, walker=[0.0, 0.0, 0.0],
+            )  # fmt: skip
             assert len(drawn) == len(MARKS)
-    assert len(drawn[0].x) == 2
-    assert len(drawn[3].x) == 1
+            assert len(drawn[1].x) == 1
+            assert len(rings(LIGHT, dimensions, many=False)) == 2
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_quantiles_of_columns_are_those_of_numpy(level):
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(37, 6))
+    matrix[random.random(matrix.shape) < 0.3] = np.nan
+    matrix[:, 5] = np.nan
+    found, counts = column_quantiles(matrix, [level])
+    assert counts.tolist() == np.isfinite(matrix).sum(axis=0).tolist()
+    np.testing.assert_allclose(found[0, :5], np.nanquantile(matrix[:, :5], level, axis=0), atol=1e-12)
+    assert np.isnan(found[0, 5])
+
+
+def test_quantiles_of_no_rows():
+    found, counts = column_quantiles(np.empty((0, 3)), [0.5])
+    assert np.isnan(found).all()
+    assert counts.tolist() == [0, 0, 0]

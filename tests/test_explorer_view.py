@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aelle.explorer.callbacks.latent_map import clicked_network
 from aelle.explorer.callbacks.network import find_network
 from aelle.explorer.callbacks.table import selected_rows
-from aelle.explorer.contrast import contrasts, in_words
+from aelle.explorer.contrast import contrasts, exponents_in_words, in_words
 from aelle.explorer.data import load
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.filters import column_range, filter_mask
+from aelle.explorer.groups import Group
 from aelle.explorer.projection import umap
 from aelle.explorer.source import Source
 from aelle.explorer.view import LONGEST_LINK, View, from_query, to_query
@@ -91,12 +91,25 @@ def test_what_is_special_is_what_differs(data):
     found = {c.column.name: c for c in contrasts(data, high, low, 0)}
     assert found["init_gain"].difference == 1
     assert found["architecture"].difference < 0.5
-    assert next(iter(found)) in ("init_gain", "lambda_max", "lambda_mean", "init_scale", "predicted")
+    assert next(iter(found)) in ("init_gain", "lambda_max", "lambda_mean", "init_scale")
+    outcomes = [contrast.is_outcome for contrast in found.values()]
+    assert outcomes == sorted(outcomes), "how networks ended is told after what they are"
     assert found["init_gain"].selected.sum() == pytest.approx(1)
     assert "seed" not in found
-    assert "median" in in_words(list(found.values()), "A", "others")
+    words = in_words(list(found.values()), "A", "others")
+    assert words.index("initial gain") < words.index("final validation accuracy")
     assert contrasts(data, [], low, 0) == []
     assert in_words([], "A", "others") == ""
+
+
+def test_what_spectra_share_in_words(data):
+    gain = data.networks["init_gain"]
+    group = Group("A", gain.index[gain > 9].to_numpy(), "#000000")
+    own = data.records[(data.records["epoch"] == 0) & data.records["network"].isin(group.networks)]
+    words = exponents_in_words(data, [group], 0)
+    assert f"A: median λ₁ {own['lambda_max'].median():.3g}" in words
+    assert f"{(own['lambda_max'] > 0).mean():.0%} with λ₁ above zero" in words
+    assert "No spectra" in exponents_in_words(data, [group], 2)
 
 
 def test_rows_of_a_selection(data):
@@ -111,10 +124,6 @@ def test_networks_are_found_by_id_or_its_beginning(data):
     assert find_network(data, "00000000000") is None  # several begin so
     assert find_network(data, "00000000003b") == 59
     assert find_network(data, "") is None
-    assert clicked_network({"points": [{"customdata": [4]}]}) == 4
-    assert clicked_network({"points": [{}]}) is None
-    assert clicked_network({"points": []}) is None
-    assert clicked_network(None) is None
 
 
 def test_umap_needs_enough_points(tmp_path):

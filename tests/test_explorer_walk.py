@@ -9,7 +9,7 @@ from aelle.explorer.data import load
 from aelle.explorer.decoder import load_decoder
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.projection import pca
-from aelle.explorer.walk import climbed, moved, start_of, walker
+from aelle.explorer.walk import climbed, moved, placed, start_of, walker
 from tests.synthetic import write_synthetic_experiment
 
 
@@ -82,6 +82,15 @@ def test_steps_are_standard_deviations_of_the_map(data):
     there = moved(data, projection, start, [1, -2, 0])
     step = (there - start) @ projection.axes.T
     np.testing.assert_allclose(step, projection.coordinates.std(axis=0) * [1, -2, 0], atol=1e-9)
+
+
+def test_a_dragged_walker_stands_where_it_was_put(data):
+    projection = pca(data.points[data.latent_columns])
+    start = start_of(data, 5, 1)
+    there = placed(projection, start, [0.7, -0.3])
+    before, after = ((latent - projection.mean) @ projection.axes.T for latent in (start, there))
+    np.testing.assert_allclose(after[:2], [0.7, -0.3], atol=1e-9)
+    assert after[2] == pytest.approx(before[2]), "what the map does not show stays as it was"
 
 
 def test_missing_foreign_and_damaged_autoencoders(folder, tmp_path):

@@ -147,9 +147,9 @@ def add_band(
     high: NDArray[np.float64],
     name: str,
     colour: str,
-    **place: int,
+    **place: str,
 ) -> None:
-    """Add a line with a shaded band to a figure (or to one of its subplots: row, col)."""
+    """Add a line with a shaded band to a figure (or to one of its subplots: xaxis, yaxis)."""
     seen = np.isfinite(low) & np.isfinite(high)
     around = {
         "x": np.concatenate([x[seen], x[seen][::-1]]),

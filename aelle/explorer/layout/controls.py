@@ -36,7 +36,7 @@ def controls(data: ExplorerData, view: View) -> html.Section:
 
 def column_options(data: ExplorerData) -> dict[str, list[dict[str, str]]]:
     """What each menu of columns offers: colour any, shape kinds, size quantities."""
-    columns = colour_columns(data.points, data.metric_name)
+    columns: list[Column] = data.kept("columns", lambda: colour_columns(data.points, data.metric_name))
 
     def options(chosen: list[Column]) -> list[dict[str, str]]:
         return [{"label": column.label, "value": column.name} for column in chosen]
