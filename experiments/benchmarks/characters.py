@@ -3,7 +3,7 @@
     AELLE_DATA=/path/to/data python experiments/benchmarks/characters.py [--sizes 64 128] [--batches 10]
 
 The papers' setting: LSTMs on War and Peace, 20 % of its sequences, batches of 32 × 100 characters, spectra from 10
-sequences × 100 steps after as many of warm-up. Each size is measured on its own network, `--batches` of its 160
+sequences × 100 steps after `--warmup` steps. Each size is measured on its own network, `--batches` of its 160
 batches are timed and extrapolated to the epoch; the last lines extrapolate to the papers' 1,200 LSTMs (4 sizes ×
 300, 10 epochs, a spectrum before training and after every epoch), which nobody ran here.
 
@@ -32,10 +32,10 @@ from aelle.tasks.task import Task
 NETWORKS_A_SIZE, EPOCHS = 300, 10
 
 
-def experiment(hidden: int, networks: int, share: float) -> Experiment:
+def experiment(hidden: int, networks: int, share: float, warmup: int) -> Experiment:
     task = {"name": "characters", "options": {"text": "war_and_peace", "share": share}}
     space = {"architecture": "lstm", "hidden_size": hidden, "per_combination": networks, "init_scale": 0.08}
-    spectrum = {"sequences": 10, "steps": 100, "warmup": 100}
+    spectrum = {"sequences": 10, "steps": 100, "warmup": warmup}
     content = {"name": "characters", "task": task, "networks": {**space, "learning_rate": 0.002}}
     return parse_experiment({**content, "training": {"batch_size": 32}, "spectrum": spectrum})
 
@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--share", type=float, default=0.2, help="of the text")
+    parser.add_argument("--warmup", type=int, default=100)
     parser.add_argument("--networks", type=int, default=100, help="at once, on a GPU")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -119,7 +120,8 @@ def main() -> None:
     )
     totals = dict.fromkeys(options.states, 0.0)
     for size in options.sizes:
-        settings = experiment(size, 1 if options.device == "cpu" else options.networks, options.share)
+        count = 1 if options.device == "cpu" else options.networks
+        settings = experiment(size, count, options.share, options.warmup)
         if options.device == "cpu":
             found = on_cpu(settings, task, options.batches, options.repeats, options.states)
         else:
