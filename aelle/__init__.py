@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aelle.collection.collect import collect as collect
     from aelle.config import load_experiment as load_experiment
     from aelle.embedding.fit import train as train
+    from aelle.integrations.watch import SpectrumWatch as SpectrumWatch
     from aelle.interchange.importing import import_spectra as import_spectra
     from aelle.prediction.evaluate import predict as predict
     from aelle.records import ExperimentFolder as ExperimentFolder
@@ -44,6 +45,7 @@ _HOMES = {
     "collect": "aelle.collection.collect",
     "train": "aelle.embedding.fit",
     "predict": "aelle.prediction.evaluate",
+    "SpectrumWatch": "aelle.integrations.watch",
 }
 _MODULES = {"plot": "aelle.plot"}
 __all__ = sorted([*_HOMES, *_MODULES])

@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from aelle.config import Experiment
+    from aelle.integrations.collection import RecordsPruner
     from aelle.records import ExperimentFolder
 
 _experiment_file = click.argument("experiment_file", type=click.Path(path_type=Path))
@@ -51,6 +52,23 @@ def cli() -> None:
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--address", help="Address of a running Ray cluster [default: start one on this machine].")
 @click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Share of a GPU a Ray task needs.")
+@click.option(
+    "--prune", type=click.Path(path_type=Path), help="Predictor (a folder) by which to stop networks."
+)
+@click.option(
+    "--prune-quantile",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Stop where the prediction is below this quantile of the predictor's training networks.",
+)
+@click.option(
+    "--prune-by",
+    type=click.Choice(["interval", "predicted"]),
+    default="interval",
+    show_default=True,
+    help="Stop where the whole interval is below it, or where the predicted value is.",
+)
 def collect(
     experiment_file: Path,
     output: Path | None,
@@ -61,12 +79,16 @@ def collect(
     engine: str,
     address: str | None,
     gpus: float,
+    prune: Path | None,
+    prune_quantile: float,
+    prune_by: Literal["interval", "predicted"],
 ) -> None:
     """Train networks and record their spectra.
 
     Stop it however you like; the same command resumes where it was.
     """
     experiment, folder = _load(experiment_file, output, overrides)
+    pruner = None if prune is None else _pruner(experiment, prune, prune_quantile, prune_by)
     chosen = None
     if engine == "ray":
         from aelle.collection.ray_engine import RayCluster
@@ -77,7 +99,13 @@ def collect(
     from aelle.collection.collect import collect as collect_records
 
     summary = collect_records(
-        experiment, folder, progress=not quiet, retry_failed=retry_failed, extend=extend, engine=chosen
+        experiment,
+        folder,
+        progress=not quiet,
+        on_epoch=pruner,
+        retry_failed=retry_failed,
+        extend=extend,
+        engine=chosen,
     )
     click.echo(summary)
 
@@ -215,6 +243,18 @@ def _existing(folder: Path) -> ExperimentFolder:
     from aelle.records import ExperimentFolder
 
     return ExperimentFolder(folder).require()
+
+
+def _pruner(
+    experiment: Experiment, predictor: Path, quantile: float, by: Literal["interval", "predicted"]
+) -> RecordsPruner:
+    from aelle.integrations.collection import RecordsPruner
+    from aelle.integrations.rule import PruningRule
+
+    pruner = RecordsPruner(predictor.resolve(), PruningRule(quantile, by=by))
+    epochs = [epoch for epoch in range(experiment.training.epochs + 1) if experiment.spectrum.at(epoch)]
+    pruner.require_fit(task=experiment.task.name, spectrum_state=experiment.spectrum.state, epochs=epochs)
+    return pruner
 
 
 def _collect(experiment: Experiment, folder: ExperimentFolder, quiet: bool) -> None:

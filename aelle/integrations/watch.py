@@ -1,0 +1,190 @@
+"""SpectrumWatch: a verdict on one's own network after an epoch of one's own training loop."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from aelle.integrations.rule import IntegrationError, PredictsFinalMetric, PruningRule, Verdict, require_fit
+from aelle.prediction.predictor import Predictor
+from aelle.recurrent.cell import Cell
+from aelle.recurrent.convert import cells_of
+from aelle.spectra import LyapunovSpectrum, lyapunov_spectrum
+
+HYPERPARAMETERS = ("init_scale", "init_gain", "learning_rate", "dropout", "weight_decay", "batch_size")
+_NETWORK_ID = "watched"
+
+
+class SpectrumWatch:
+    """Take a network's Lyapunov spectrum while it trains, predict how it will end, and say when to stop it.
+
+        watch = aelle.SpectrumWatch(lstm, inputs, "artifacts/latch/predictor")
+        for epoch in range(epochs + 1):  # 0 is before training
+            if epoch > 0:
+                train_one_epoch(lstm)
+            verdict = watch(epoch, val_metric=accuracy)
+            if verdict.stop:
+                print(verdict.reason)
+                break
+
+    A spectrum is taken, and paid for, at the predictor's epochs alone; at others the verdict is to go on. Each
+    is measured from a state of zero after its own warm-up, as the spectra were that the predictor learnt from:
+    starting from the last epoch's state and frame would save a third of the steps at most, and moved the
+    exponents by about a standard error.
+
+    Args:
+        model: a torch.nn.RNN, GRU, LSTM or one of their Cells, or an aelle cell or network: the recurrent part
+            of a larger model by itself. Its current weights are read at every call; it is never modified.
+        inputs: sequences that drive it for its spectrum, as `aelle.lyapunov_spectrum` takes them: of the kind
+            and length (warm-up included) that the predictor's records were taken with.
+        predictor: a `Predictor`, or the folder that holds one.
+        rule: when to stop.
+        warmup: steps of transient, the first ones of the inputs.
+        hyperparameters: of `HYPERPARAMETERS`, whatever is known: the predictor uses what it learnt to use.
+        task, metric_name: of the training loop; checked against the predictor's where given.
+
+    Raises:
+        TypeError: for a model or inputs of an unknown kind.
+        ValueError: where the inputs do not fit the model.
+        IntegrationError: for a predictor of another task or metric, or an unknown hyperparameter.
+        PredictorError: where the folder holds no predictor.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        predictor: PredictsFinalMetric | str | Path,
+        *,
+        rule: PruningRule | None = None,
+        warmup: int | str = "auto",
+        hyperparameters: Mapping[str, float] | None = None,
+        task: str | None = None,
+        metric_name: str | None = None,
+    ) -> None:
+        self.model, self.inputs, self.warmup = model, inputs, warmup
+        self.predictor = Predictor.load(predictor) if isinstance(predictor, str | Path) else predictor
+        self.rule = rule or PruningRule()
+        require_fit(self.predictor, task=task, metric_name=metric_name)
+        self._described = _describe(cells_of(model, torch.float64), _checked(hyperparameters or {}))
+        # One step per sequence finds inputs that do not fit before an epoch has been trained.
+        lyapunov_spectrum(model, _first_steps(inputs), k=1, warmup=0, state=self.predictor.spectrum_state)
+        self._rows: list[dict[str, Any]] = []
+        self.spectra: dict[int, LyapunovSpectrum] = {}
+
+    def __call__(
+        self,
+        epoch: int,
+        *,
+        val_metric: float | None = None,
+        val_loss: float | None = None,
+        train_loss: float | None = None,
+        best: float | None = None,
+    ) -> Verdict:
+        """Judge the network after `epoch` epochs of training; 0 is before training.
+
+        The curve's values go to the predictor where it learnt from them. `best` is the best metric that the
+        search this network belongs to has reached, for a rule with `beat_best`.
+        """
+        if self._rows and epoch <= self._rows[-1]["epoch"]:
+            raise IntegrationError(
+                f"epoch {epoch} comes after epoch {self._rows[-1]['epoch']}; epochs must rise"
+            )
+        curve = {"val_metric": val_metric, "val_loss": val_loss, "train_loss": train_loss}
+        row = self._described | curve | {"epoch": int(epoch), **self._convention()}
+        self._rows.append(row)
+        if not _finite(self.model):
+            row["status"] = "diverged"
+            return Verdict(True, epoch, f"stopped at epoch {epoch}: a parameter is NaN or infinite")
+        if epoch not in self.predictor.epochs:
+            known = ", ".join(map(str, self.predictor.epochs))
+            return Verdict(
+                False, epoch, f"goes on at epoch {epoch}: the predictor knows the epochs {known} alone"
+            )
+        spectrum = self._take(epoch)
+        row |= _columns(spectrum)
+        if not bool((spectrum.exponents < torch.inf).all()):
+            row["status"] = "diverged"
+            return Verdict(True, epoch, f"stopped at epoch {epoch}: the network's state grows without bound")
+        prediction: dict[str, Any] = dict(self.predictor.predict(self.rows, epoch).iloc[0])
+        verdict = self.rule.judge(prediction, self.predictor, best)
+        if verdict.predicted is None:
+            warnings.warn(verdict.reason, stacklevel=2)
+        return verdict
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """What has been seen so far, one row an epoch, in the columns of records."""
+        return pd.DataFrame(self._rows)
+
+    def _take(self, epoch: int) -> LyapunovSpectrum:
+        state = self.predictor.spectrum_state
+        self.spectra[epoch] = lyapunov_spectrum(self.model, self.inputs, state=state, warmup=self.warmup)
+        return self.spectra[epoch]
+
+    def _convention(self) -> dict[str, Any]:
+        predictor = self.predictor
+        return {
+            "network_id": _NETWORK_ID,
+            "task": predictor.task,
+            "metric_name": predictor.metric_name,
+            "higher_is_better": predictor.higher_is_better,
+            "status": "ok",
+            "spectrum": None,
+            "spectrum_se": None,
+            "spectrum_std": None,
+            "spectrum_state": predictor.spectrum_state,
+            "trusted_count": None,
+        }
+
+
+def _columns(spectrum: LyapunovSpectrum) -> dict[str, Any]:
+    """The columns of a record that a spectrum fills."""
+    arrays = (spectrum.exponents, spectrum.standard_error, spectrum.temporal_std)
+    lists = [values.cpu().numpy().astype(np.float32) for values in arrays]
+    names = ("spectrum", "spectrum_se", "spectrum_std")
+    return dict(zip(names, lists, strict=True)) | {"trusted_count": int(spectrum.trusted)}
+
+
+def _describe(cells: list[Cell], hyperparameters: Mapping[str, float]) -> dict[str, Any]:
+    """What a record says of a network beside its epoch."""
+    first = cells[0]
+    if len({cell.hidden_size for cell in cells}) > 1 or len({type(cell) for cell in cells}) > 1:
+        raise IntegrationError(
+            "the layers differ in kind or size; predictors know networks of equal layers alone"
+        )
+    return {
+        "architecture": first.architecture,
+        "hidden_size": first.hidden_size,
+        "num_layers": len(cells),
+        "bias": first.bias,
+        "layer_sizes": [cell.state_size for cell in cells],
+        **hyperparameters,
+    }
+
+
+def _checked(hyperparameters: Mapping[str, float]) -> dict[str, float]:
+    for name in hyperparameters:
+        if name not in HYPERPARAMETERS:
+            raise IntegrationError(f"unknown hyperparameter {name!r}; known: {', '.join(HYPERPARAMETERS)}")
+    return dict(hyperparameters)
+
+
+def _first_steps(inputs: Any) -> Any:
+    """The first step of each sequence; what is not a tensor or a list of them is left to be refused."""
+    if isinstance(inputs, Tensor) and inputs.dim() == 3:
+        return inputs[:, :1]
+    if isinstance(inputs, list | tuple) and all(isinstance(x, Tensor) and x.dim() == 2 for x in inputs):
+        return [sequence[:1] for sequence in inputs]
+    return inputs
+
+
+def _finite(model: nn.Module) -> bool:
+    return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
