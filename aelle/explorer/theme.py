@@ -92,6 +92,12 @@ def base_layout(theme: Theme, **more: Any) -> dict[str, Any]:
     return layout | more
 
 
+def legend_above(theme: Theme) -> dict[str, Any]:
+    """A legend in one line above the plot, at the right: it takes no width from the curves."""
+    return {"font": {"size": 11, "color": theme.muted}, "bgcolor": "rgba(0,0,0,0)", "itemsizing": "constant",
+            "orientation": "h", "x": 1, "xanchor": "right", "y": 1.01, "yanchor": "bottom"}  # fmt: skip
+
+
 def title(theme: Theme, text: str) -> dict[str, Any]:
     """A figure's title: one line, left-aligned, above the plot."""
     return {"text": text, "font": {"size": 13, "color": theme.ink}, "x": 0, "xref": "paper", "xanchor": "left",

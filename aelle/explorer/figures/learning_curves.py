@@ -13,7 +13,7 @@ from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures.spectra import add_band
 from aelle.explorer.groups import Group
 from aelle.explorer.quantiles import column_quantiles
-from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout
+from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout, legend_above
 from aelle.explorer.theme import title as title_of
 
 
@@ -140,6 +140,6 @@ def _panels(theme: Theme, title: str, metric_name: str) -> go.Figure:
             yaxis=axis(theme, as_text(f"validation {metric_name}")),
             xaxis2=axis(theme, "epoch", domain=[0.57, 1], anchor="y2"),
             yaxis2=axis(theme, "loss", anchor="x2"),
-            legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.01, "yanchor": "bottom"},
+            margin={"l": 56, "r": 16, "t": 56 if title else 30, "b": 44}, legend=legend_above(theme),
         )
     )  # fmt: skip

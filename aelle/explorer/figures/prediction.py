@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from aelle.explorer.data import ExplorerData
-from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout
+from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout, legend_above
 from aelle.explorer.theme import title as title_of
 
 _LEARNED = "aelle"  # methods whose name holds this are the project's own
@@ -94,7 +94,7 @@ def predicted_against_actual(
         taken |= rows
         figure.add_trace(_with_intervals(info, rows, name, colour))
     figure.data = figure.data[::-1]
-    figure.update_layout(showlegend=bool(groups), legend={"x": 0.01, "y": 0.99})
+    figure.update_layout(showlegend=bool(groups), legend=legend_above(theme))
     return figure
 
 
@@ -118,7 +118,8 @@ def ladder(
         theme, title=title_of(theme, title or f"Who ranks networks best at epoch {epoch}"), showlegend=False,
         xaxis=axis(theme, "Spearman correlation with the actual value (95 % interval)",
                    range=[min(0.0, float(np.nanmin(low, initial=0.0)) - 0.05), 1.04]),
-        yaxis=axis(theme),
+        yaxis=axis(theme, dtick=1) | {"tickfont": {"size": 10, "color": theme.muted}},  # every name, however low the panel
+        margin={"l": 56, "r": 16, "t": 30, "b": 40},
     )  # fmt: skip
     figure = go.Figure(layout=layout)
     figure.add_scatter(

@@ -13,7 +13,7 @@ from plotly.colors import sample_colorscale
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.groups import Group
 from aelle.explorer.quantiles import column_quantiles
-from aelle.explorer.theme import LIGHT, VIRIDIS, Theme, as_text, axis, base_layout
+from aelle.explorer.theme import LIGHT, VIRIDIS, Theme, as_text, axis, base_layout, legend_above
 from aelle.explorer.theme import title as title_of
 
 EXPONENT = "exponent λ (nats per step)"
@@ -174,6 +174,7 @@ def spectrum_layout(theme: Theme, title: str, index_title: str, log_index: bool 
     return base_layout(
         theme, title=title_of(theme, title), shapes=[zero], annotations=[label],
         xaxis=axis(theme, index_title, type="log" if log_index else "linear"), yaxis=axis(theme, EXPONENT),
+        margin={"l": 56, "r": 16, "t": 56 if title else 30, "b": 44}, legend=legend_above(theme),
     )  # fmt: skip
 
 

@@ -20,6 +20,10 @@ TABS = {
     "walk": "Latent walk",
 }
 FIGURES = ("map", "spectra", "curves", "bands", "curve-bands", "histograms", "predicted", "ladder", "decoded")
+_HINT = (
+    "Draw around points, those that failed, say: Selection shows what their spectra share, What is special how they "
+    "differ from the rest. Click a point for its own spectra."
+)
 
 
 def panels(data: ExplorerData, view: View) -> html.Section:
@@ -32,7 +36,13 @@ def panels(data: ExplorerData, view: View) -> html.Section:
 def _map() -> html.Div:
     return html.Div(
         [
-            html.H2(["Latent map ", html.Span("each point is a network", className="of")]),
+            html.H2(
+                [
+                    "Latent map ",
+                    html.Span("each point is a network; near ones have alike spectra", className="of"),
+                ]
+            ),
+            html.P(_HINT, className="hint"),
             graph("map"),
             dcc.Store(id="map-marks"),
             dcc.Tooltip(id="tip", direction="right"),
