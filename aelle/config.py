@@ -256,7 +256,8 @@ class Prediction(_Strict):
 
     `folds` of networks are held out in turn; in each fold, for each of the `views` (channels of the spectrum)
     `ensemble` autoencoders, each stopped early on another part of the training networks, are averaged.
-    `bootstrap` resamplings of the networks give intervals at `confidence`. With `leave_out` the folds are
+    `bootstrap` resamplings of the networks give intervals of the correlations at `confidence`; `interval` is the
+    probability with which each network's own prediction interval is to cover. With `leave_out` the folds are
     whole architectures or sizes instead: does what was learnt hold for one never seen?
     """
 
@@ -271,6 +272,7 @@ class Prediction(_Strict):
     ]
     bootstrap: PositiveInt = 1000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    interval: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
 
 
 class Experiment(_Strict):

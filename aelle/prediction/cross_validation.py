@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,46 +13,64 @@ from tqdm import tqdm
 
 from aelle.embedding.dataset import MINIMUM_NETWORKS, SpectraDataset
 from aelle.embedding.optimise import single_threaded
-from aelle.embedding.transform import TargetTransform
-from aelle.prediction import early
 from aelle.prediction.errors import PredictionError
-from aelle.prediction.known import Known, known_at
-from aelle.prediction.ladder import BASELINES
-
-# Scores (method, epoch, network, fold, score) and the seconds they took by (epoch, method).
-_Job = tuple[pd.DataFrame, dict[tuple[int | None, str], float]]
+from aelle.prediction.intervals import with_intervals
+from aelle.prediction.jobs import (
+    Job,
+    aelle_job,
+    aelle_predictions,
+    baseline_job,
+    neighbours,
+    stacking_job,
+)
 
 
 def cross_validate(
-    dataset: SpectraDataset, *, progress: bool = False
+    dataset: SpectraDataset, *, progress: bool = False, folds: np.ndarray | None = None
 ) -> tuple[pd.DataFrame, dict[tuple[int, str], float]]:
-    """Predict every network's target from folds that do not contain it.
+    """Predict every network's target, with an interval, from folds that do not contain it.
+
+    An interval is calibrated on networks of the other folds, by predictions from models that saw neither
+    these nor the fold that is predicted. `folds` gives each network's fold, by default `assign_folds`.
 
     Returns:
-        predictions (method, epoch, network_id, fold, actual, predicted), in metric units; and the seconds
-        that fitting took, by (epoch, method), summed over the folds.
+        predictions (method, epoch, network_id, fold, actual, predicted, lower, upper), in metric units, lower
+        and upper NaN where there are too few networks or folds to calibrate on; and the seconds that fitting
+        took, by (epoch, method), summed over the folds, without what was fitted for the intervals alone.
     """
     epochs = prediction_epochs(dataset)
-    folds = assign_folds(dataset)
-    fold_numbers = np.unique(folds).tolist()
-    setting = dataset.experiment.prediction
+    folds = assign_folds(dataset) if folds is None else folds
+    numbers = np.unique(folds).tolist()
     # The autoencoders take longest and so go first, widest view first; the baselines fill the gaps.
-    views = sorted(setting.views, key=len, reverse=True)
-    jobs = [joblib.delayed(_aelle_job)(dataset, folds, fold, view) for view in views for fold in fold_numbers]
-    jobs += [
-        joblib.delayed(_baseline_job)(dataset, folds, fold, at) for fold in fold_numbers for at in epochs
-    ]
+    views = sorted(dataset.experiment.prediction.views, key=len, reverse=True)
+    jobs = [joblib.delayed(aelle_job)(dataset, folds, fold, view) for view in views for fold in numbers]
+    without = [(fold,) for fold in numbers] + neighbours(numbers)
+    jobs += [joblib.delayed(baseline_job)(dataset, folds, out, epochs) for out in without]
     workers = dataset.experiment.training.workers or joblib.cpu_count()
     done = _run(jobs, workers, progress)
-    scored = pd.concat([frame for frame, _ in done[: len(views) * len(fold_numbers)]], ignore_index=True)
+    count = len(views) * len(numbers)
+    scored = pd.concat([frame for frame, _ in done[:count]], ignore_index=True)
+    scored = scored[scored["epoch"].isin(epochs)]
+    scored = scored.groupby(["method", "epoch", "network", "fold"])["score"].mean().reset_index()
     stacking = [
-        joblib.delayed(_stacking_job)(dataset, folds, fold, at, scored[scored["fold"] == fold])
-        for fold in fold_numbers
+        joblib.delayed(stacking_job)(dataset, folds, fold, at, scored[scored["fold"] == fold])
+        for fold in numbers
         for at in epochs
     ]
-    done += _run(stacking, workers, progress)
-    scores = pd.concat([_held_out(frame, folds) for frame, _ in done], ignore_index=True)
-    return _in_metric_units(dataset, folds, scores, epochs), _sum_seconds((s for _, s in done), epochs)
+    stacked = _run(stacking, workers, progress)
+    frames = [aelle_predictions(dataset, folds, scored), *(f for f, _ in [*done[count:], *stacked])]
+    predicted = with_intervals(dataset, folds, pd.concat(frames, ignore_index=True))
+    return _named(dataset, predicted), _sum_seconds((seconds for _, seconds in [*done, *stacked]), epochs)
+
+
+def _named(dataset: SpectraDataset, predicted: pd.DataFrame) -> pd.DataFrame:
+    """Name the networks and set the outcomes beside what was predicted."""
+    network = predicted["network"].to_numpy()
+    named = predicted.assign(
+        network_id=dataset.networks.index.to_numpy()[network], actual=dataset.targets[network]
+    )
+    columns = ["method", "epoch", "network_id", "fold", "actual", "predicted", "lower", "upper"]
+    return named[columns].sort_values(["epoch", "method", "network_id"], ignore_index=True)
 
 
 def _groups(dataset: SpectraDataset, column: str) -> np.ndarray:
@@ -69,7 +86,7 @@ def _groups(dataset: SpectraDataset, column: str) -> np.ndarray:
     return groups
 
 
-def _run(jobs: list[Any], workers: int, progress: bool) -> list[_Job]:
+def _run(jobs: list[Any], workers: int, progress: bool) -> list[Job]:
     """Run jobs in single-threaded processes, or in this one where there is one worker."""
     parallel = joblib.parallel_config(backend="loky", inner_max_num_threads=1)
     with parallel if workers > 1 else single_threaded():
@@ -77,35 +94,6 @@ def _run(jobs: list[Any], workers: int, progress: bool) -> list[_Job]:
         return list(
             tqdm(running, total=len(jobs), desc="predict", unit="fit", disable=not progress, leave=False)
         )
-
-
-def _held_out(scores: pd.DataFrame, folds: np.ndarray) -> pd.DataFrame:
-    """Keep the scores of each fold's held-out networks."""
-    return scores[folds[scores["network"]] == scores["fold"]]
-
-
-def _in_metric_units(
-    dataset: SpectraDataset, folds: np.ndarray, scores: pd.DataFrame, epochs: list[int]
-) -> pd.DataFrame:
-    """Average the views and turn scores into metric units by each fold's own target scale."""
-    keys = ["method", "epoch", "network", "fold"]
-    scores = scores[scores["epoch"].isin(epochs)].groupby(keys)["score"].mean().reset_index()
-    predicted = scores["score"].to_numpy(copy=True)
-    plain = scores["method"].isin([method.name for method in BASELINES if method.in_metric_units])
-    for fold in np.unique(folds):
-        chosen = ((scores["fold"] == fold) & ~plain).to_numpy()
-        predicted[chosen] = _target_of(dataset, folds != fold).invert(predicted[chosen])
-    network = scores["network"].to_numpy()
-    return pd.DataFrame(
-        {
-            "method": scores["method"],
-            "epoch": scores["epoch"],
-            "network_id": dataset.networks.index.to_numpy()[network],
-            "fold": scores["fold"],
-            "actual": dataset.targets[network],
-            "predicted": predicted,
-        }
-    ).sort_values(["epoch", "method", "network_id"], ignore_index=True)
 
 
 def prediction_epochs(dataset: SpectraDataset) -> list[int]:
@@ -151,62 +139,6 @@ def assign_folds(dataset: SpectraDataset) -> np.ndarray:
     for fold, (_, held_out) in enumerate(splitter.split(stratum, stratum)):
         assigned[held_out] = fold
     return assigned
-
-
-def _aelle_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, view: list[str]) -> _Job:
-    """One fold and view of AeLLE at all epochs, since the epoch is an input."""
-    started = time.perf_counter()
-    setting = dataset.experiment.prediction
-    frame = early.score_fold(dataset, folds != fold, view, setting.ensemble, _seed(dataset, fold))
-    elapsed = time.perf_counter() - started
-    return frame.assign(fold=fold), {(None, name): elapsed for name in early.HEADS}
-
-
-def _baseline_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: int) -> _Job:
-    """All baselines of one fold at one epoch."""
-    known, in_training, targets = _fold_inputs(dataset, folds, fold, epoch)
-    frames: list[pd.DataFrame] = []
-    seconds: dict[tuple[int | None, str], float] = {}
-    for method in (m for m in BASELINES if epoch >= m.first_epoch):
-        started = time.perf_counter()
-        score = method.predict(known, in_training, targets, _seed(dataset, fold))
-        seconds[epoch, method.name] = time.perf_counter() - started
-        frames.append(_scores(known, method.name, fold, score))
-    return pd.concat(frames, ignore_index=True), seconds
-
-
-def _stacking_job(
-    dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: int, scored: pd.DataFrame
-) -> _Job:
-    """AeLLE + curve + hyperparameters of one fold at one epoch."""
-    started = time.perf_counter()
-    known, in_training, targets = _fold_inputs(dataset, folds, fold, epoch)
-    score = early.score_with_curve(known, scored, in_training, targets, _seed(dataset, fold))
-    name = early.AELLE_WITH_CURVE
-    return _scores(known, name, fold, score), {(epoch, name): time.perf_counter() - started}
-
-
-def _fold_inputs(
-    dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: int
-) -> tuple[Known, np.ndarray, np.ndarray]:
-    """What is known at an epoch, the mask of the training networks in it, and their target scores."""
-    known = known_at(dataset, epoch)
-    in_training = folds[known.network] != fold
-    target = _target_of(dataset, folds != fold)
-    return known, in_training, target.apply(dataset.targets[known.network[in_training]])
-
-
-def _scores(known: Known, method: str, fold: int, score: np.ndarray) -> pd.DataFrame:
-    columns = {"method": method, "epoch": known.epoch, "network": known.network, "fold": fold, "score": score}
-    return pd.DataFrame(columns)
-
-
-def _target_of(dataset: SpectraDataset, training: np.ndarray) -> TargetTransform:
-    return TargetTransform.fit(dataset.targets[training], dataset.diverged[training], dataset.metric)
-
-
-def _seed(dataset: SpectraDataset, fold: int) -> int:
-    return 1000 * dataset.experiment.seed + int(fold)
 
 
 def _sum_seconds(

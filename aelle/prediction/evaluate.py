@@ -13,8 +13,10 @@ import pandas as pd
 
 from aelle.embedding.dataset import SpectraDataset, load_dataset
 from aelle.prediction import early
+from aelle.prediction.checks import require_varied, warnings_of
 from aelle.prediction.cross_validation import assign_folds, cross_validate, prediction_epochs
 from aelle.prediction.errors import PredictionError
+from aelle.prediction.intervals import coverage_and_width
 from aelle.prediction.known import seconds_per_network
 from aelle.prediction.ladder import BASELINES, Method
 from aelle.prediction.metrics import difference_interval, scores_of, spearman, spearman_interval
@@ -33,9 +35,10 @@ def predict(folder: ExperimentFolder, *, progress: bool = True) -> Report:
     Raises:
         RecordsError: for a missing, empty, corrupt or foreign folder.
         EmbeddingError: for fewer than 20 networks, a single outcome, or mixed conventions.
-        PredictionError: for an epoch without enough spectra, or too few finished networks for the folds.
+        PredictionError: for an epoch without enough spectra, too few finished networks for the folds, or too
+            few networks with an outcome of their own.
     """
-    dataset = load_dataset(folder).require_predictable()
+    dataset = require_varied(load_dataset(folder).require_predictable())
     predictions, fit_seconds = cross_validate(dataset, progress=progress)
     report = evaluate(dataset, predictions, fit_seconds)
     page = render_page(report)
@@ -74,9 +77,12 @@ def evaluate(
         folds=int(predictions["fold"].nunique()),
         leave_out=setting.leave_out,
         confidence=setting.confidence,
+        interval=setting.interval,
         epochs=epochs,
         rows=rows,
         comparisons=comparisons,
+        costs=[_cost(dataset, epoch) for epoch in epochs],
+        warnings=warnings_of(dataset),
     )
 
 
@@ -104,6 +110,9 @@ def _row(
     low, high = spearman_interval(
         actual, predicted, setting.bootstrap, setting.confidence, dataset.experiment.seed
     )
+    chosen = predictions[(predictions["epoch"] == epoch) & (predictions["method"] == method.name)]
+    bounds = (chosen[end].to_numpy(float) for end in ("lower", "upper"))
+    coverage, width = coverage_and_width(actual, *bounds)
     training, spectra = seconds_per_network(dataset, epoch)
     return {
         "epoch": epoch,
@@ -114,8 +123,23 @@ def _row(
         "spearman_within_folds": _within_folds(predictions, epoch, method.name),
         "spearman_low": low,
         "spearman_high": high,
+        "coverage": coverage,
+        "interval_width": width,
         "seconds": training * method.needs_training + spectra * method.needs_spectrum,
         "fit_seconds": fit_seconds,
+    }
+
+
+def _cost(dataset: SpectraDataset, epoch: int) -> dict[str, Any]:
+    """What training to an epoch and the spectra up to it cost, in mean seconds a network."""
+    training, spectra = seconds_per_network(dataset, epoch)
+    whole, _ = seconds_per_network(dataset, dataset.final_epoch)
+    return {
+        "epoch": epoch,
+        "train_seconds": training,
+        "spectrum_seconds": spectra,
+        "whole_training_seconds": whole,
+        "spectrum_share_of_whole_training": spectra / whole if whole > 0 else float("nan"),
     }
 
 

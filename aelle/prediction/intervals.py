@@ -12,10 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from aelle.embedding.dataset import Metric
+from aelle.embedding.dataset import Metric, SpectraDataset
 from aelle.embedding.transform import TargetTransform
+from aelle.prediction.ladder import BASELINES
 
 _END = 0.35  # a tenth of the range of standardised ranks
 
@@ -127,3 +129,50 @@ def coverage_and_width(actual: np.ndarray, lower: np.ndarray, upper: np.ndarray)
         return float("nan"), float("nan")
     inside = (actual >= lower) & (actual <= upper)
     return float(inside[known].mean()), float((upper - lower)[known].mean())
+
+
+def with_intervals(dataset: SpectraDataset, folds: np.ndarray, rows: pd.DataFrame) -> pd.DataFrame:
+    """Give the predictions among rows of the cross-validation their intervals, fold by fold.
+
+    Args:
+        dataset, folds: networks with outcomes, and their folds.
+        rows: method, epoch, network, fold, predicted (metric units), for_interval.
+
+    Returns:
+        the rows that are not `for_interval`, with lower and upper.
+    """
+    level = dataset.experiment.prediction.interval
+    unfitted = {method.name for method in BASELINES if method.in_metric_units}
+    frames = []
+    for (name, _), part in rows.groupby(["method", "epoch"], sort=False):
+        predictions = part[~part["for_interval"]]
+        for fold, mine in predictions.groupby("fold"):
+            if name in unfitted:
+                others = predictions[predictions["fold"] != fold]
+                lower, upper = _plain_interval(dataset, folds != fold, others, mine, level)
+            else:
+                others = part[part["for_interval"] & (part["fold"] == fold)]
+                lower, upper = _score_interval(dataset, folds != fold, others, mine, level)
+            frames.append(mine.assign(lower=lower, upper=upper))
+    return pd.concat(frames, ignore_index=True).drop(columns="for_interval")
+
+
+def _score_interval(
+    dataset: SpectraDataset, training: np.ndarray, others: pd.DataFrame, mine: pd.DataFrame, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    target = TargetTransform.fit(dataset.targets[training], dataset.diverged[training], dataset.metric)
+    scale = Scale(target)
+    actual = scale.score(dataset.targets[others["network"].to_numpy(int)])
+    said, predicted = (target.apply(frame["predicted"].to_numpy(float)) for frame in (others, mine))
+    return scale.bounds(*conformal_interval(actual, said, predicted, level))
+
+
+def _plain_interval(
+    dataset: SpectraDataset, training: np.ndarray, others: pd.DataFrame, mine: pd.DataFrame, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of a method that fits nothing: in metric units, since it may err to one side by any amount."""
+    actual = dataset.targets[others["network"].to_numpy(int)]
+    said, predicted = (frame["predicted"].to_numpy(float) for frame in (others, mine))
+    limits = natural_limits(dataset.metric, dataset.targets[training])
+    lower, upper = conformal_interval(actual, said, predicted, level, symmetric=False)
+    return np.clip(lower, *limits), np.clip(upper, *limits)

@@ -20,9 +20,15 @@ class Report:
         rows: one dictionary a method and epoch: spearman, spearman_low, spearman_high, spearman_within_folds
             (mean of the folds' own), kendall, weighted_tau,
             r2, mae, top_recall, f1_median; `seconds` is the wall-clock a network that the inputs cost
-            (training up to the epoch, spectra), `fit_seconds` what fitting all folds cost.
+            (training up to the epoch, spectra), `fit_seconds` what fitting all folds cost; `coverage`, the share
+            of networks that ended inside their prediction interval, and `interval_width`, its mean width in
+            metric units.
         comparisons: one dictionary an epoch: the best AeLLE row, the best baseline row, and the paired
             difference of their Spearman correlations with its interval.
+        interval: nominal level of the prediction intervals, against which to read `coverage`.
+        costs: one dictionary an epoch: mean seconds a network of training up to it, of the spectra up to it,
+            and of the whole training.
+        warnings: what makes the numbers say less than they seem to.
     """
 
     headline: str
@@ -42,6 +48,9 @@ class Report:
     epochs: list[int]
     rows: list[dict[str, Any]]
     comparisons: list[dict[str, Any]]
+    interval: float
+    costs: list[dict[str, Any]]
+    warnings: list[str]
 
     def rows_at(self, epoch: int) -> list[dict[str, Any]]:
         """Return the rows of one epoch, in the order of the ladder."""
@@ -55,7 +64,13 @@ class Report:
     def __str__(self) -> str:
         """Return the headline, the counts and a table an epoch."""
         return "\n".join(
-            [self.headline, "", counts_of(self), *(_table(self, epoch) for epoch in self.epochs)]
+            [
+                self.headline,
+                *(f"Warning: {warning}." for warning in self.warnings),
+                "",
+                counts_of(self),
+                *(_table(self, epoch) for epoch in self.epochs),
+            ]
         )
 
 
@@ -68,6 +83,21 @@ def counts_of(report: Report) -> str:
         f"{report.folds} folds by {report.leave_out}; {report.diverged} diverged (counted as the worst), "
         f"left out: {left_out}; without a spectrum: {missing}; "
         f"{report.infinite_exponents} exponents of -inf floored"
+    )
+
+
+def cost_of(report: Report, epoch: int) -> str:
+    """Say what the spectra up to an epoch cost, against training."""
+    cost = next(cost for cost in report.costs if cost["epoch"] == epoch)
+    share = cost["spectrum_share_of_whole_training"]
+    return (
+        f"up to here a network cost {cost['train_seconds']:.3g} s of training and {cost['spectrum_seconds']:.3g} s "
+        f"of spectra"
+        + (
+            ""
+            if math.isnan(share)
+            else f", {share:.0%} of its whole training of {cost['whole_training_seconds']:.3g} s"
+        )
     )
 
 
@@ -111,14 +141,16 @@ def _table(report: Report, epoch: int) -> str:
     lines = [
         "",
         f"epoch {epoch}, {rows[0]['networks']} networks",
-        f"  {'method':<{width}}  Spearman  {report.confidence:.0%} interval      R²      MAE  seconds"
-        + ("  within folds" if groups else ""),
+        f"  {cost_of(report, epoch)}",
+        f"  {'method':<{width}}  Spearman  {report.confidence:.0%} interval      R²      MAE  "
+        f"inside {report.interval:.0%}   width  seconds" + ("  within folds" if groups else ""),
     ]
     for row in rows:
         interval = f"[{_number(row['spearman_low'])}, {_number(row['spearman_high'])}]"
         lines.append(
             f"{'*' if row['method'] == best else ' '} {row['method']:<{width}}  {_number(row['spearman']):>8}  "
-            f"{interval:<16}  {_number(row['r2'], 2):>6}  {row['mae']:>7.3g}  {row['seconds']:>7.2f}"
+            f"{interval:<16}  {_number(row['r2'], 2):>6}  {row['mae']:>7.3g}  "
+            f"{_number(row['coverage'], 2):>10}  {_number(row['interval_width']):>6}  {row['seconds']:>7.2f}"
             + (f"  {_number(row['spearman_within_folds']):>12}" if groups else "")
         )
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from aelle.prediction.report import Report, best_method, counts_of
+from aelle.prediction.report import Report, best_method, cost_of, counts_of
 
 _LABEL_WIDTH, _PLOT_WIDTH, _ROW_HEIGHT = 250, 760, 26
 
@@ -64,6 +64,7 @@ def _section_info(report: Report, epoch: int, start: float) -> dict[str, Any]:
     return {
         "epoch": epoch,
         "networks": rows[0]["networks"],
+        "cost": cost_of(report, epoch),
         "without_spectrum": report.without_spectrum[epoch],
         "marks": marks,
         "height": len(rows) * _ROW_HEIGHT,
