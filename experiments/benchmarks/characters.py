@@ -70,11 +70,12 @@ def on_cpu(
     return found
 
 
-def on_gpu(settings: Experiment, task: Task, device: str, states: Sequence[str]) -> dict[str, float]:
+def of_population(settings: Experiment, task: Task, device: str, states: Sequence[str]) -> dict[str, float]:
     """Wall-clock seconds a network of a whole population: training epoch with evaluation, and spectra."""
 
     def clock() -> float:
-        torch.cuda.synchronize()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
         return time.perf_counter()
 
     training = PopulationTraining(Cohort(tuple(variants(settings))), task, 2, device)
@@ -125,7 +126,7 @@ def main() -> None:
         if options.device == "cpu":
             found = on_cpu(settings, task, options.batches, options.repeats, options.states)
         else:
-            found = on_gpu(settings, task, options.device, options.states)
+            found = of_population(settings, task, options.device, options.states)
         epoch = found["training"] + found["evaluation"]
         line = f"| {size} | {found['training']:.2f} s | {found['evaluation']:.2f} s |"
         for state in options.states:
