@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,13 @@ def check_written(out, found, line, pictures=1):
     assert found["criterion"]
     drawn = [path for path in out.glob("*.html") if path.stat().st_size > 1000]
     assert len(drawn) == pictures
-    assert len(list(out.glob("*.png"))) == (pictures if HAS_CHROME else 0)
+    images = list(out.glob("*.png"))
+    assert len(images) == (pictures if HAS_CHROME else 0)
+    for image in images:
+        width, height = struct.unpack(">II", image.read_bytes()[16:24])  # of the PNG's header
+        assert (width / height) == pytest.approx(
+            SHAPES.get(found["figure"].split("-")[0], width / height), abs=0.01
+        )
 
 
 TINY = {
@@ -60,6 +67,7 @@ TINY = {
     "warmup_and_interval": ["--units", "8", "--reference-warmup", "300"],
     "spectrum_cost": ["--sizes", "8", "16", "--batches", "1", "--repeats", "1"],
 }
+SHAPES = {"regimes": 1100 / 420, "spectrum_cost": 1000 / 440, "latent_pca": 620 / 480}  # width over height
 OF_RECORDS = {"convergence_over_epochs": 1, "pc1_threshold": 1, "latent_over_epochs": 1}
 OF_RECORDS |= {"latent_pca": 4, "latent_perturbation": 1}
 

@@ -85,7 +85,8 @@ def finish(
         figure.write_html(options.out / f"{picture}.html", include_plotlyjs="directory")
     try:
         files = [options.out / f"{picture}.png" for picture in named]
-        plotly.io.write_images(list(named.values()), files, scale=1.5)
+        sizes = {side: [figure.layout[side] for figure in named.values()] for side in ("width", "height")}
+        plotly.io.write_images(list(named.values()), files, scale=1.5, **sizes)
     except Exception as error:
         print(f"no PNG was drawn: {str(error).splitlines()[0]}", file=sys.stderr)
     print(verdict)

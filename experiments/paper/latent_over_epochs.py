@@ -104,7 +104,8 @@ def draw(numbers: dict[str, Any]) -> Any:
         ends = np.array([row[f"{key}_interval"] for row in numbers["by_epoch"]], float)
         add_band(figure, epochs, middle, ends[:, 0], ends[:, 1], name, colour, row=1, col=2)
         figure.data[-1].update(mode="lines+markers")
-    figure.update_yaxes(range=[-0.5, 1.03], row=1, col=2)
+    lowest = min(float(row["last_value_interval"][0] or 0.0) for row in numbers["by_epoch"])
+    figure.update_yaxes(range=[min(0.0, lowest) - 0.05, 1.03], row=1, col=2)
     return figure.update_layout(legend={"x": 0.6})
 
 
@@ -115,7 +116,8 @@ def draw_ways(figure: Any, numbers: dict[str, Any]) -> None:
         line = {"color": LIGHT.faint, "width": 1}
         figure.add_scatter(x=way["x"], y=way["y"], mode="lines", line=line, showlegend=False, row=1, col=1)
     bar = {"title": {"text": f"final {numbers['metric'].replace('_', ' ')}", "side": "right"}}
-    bar |= {"x": 0.43, "thickness": 10, "outlinewidth": 0}
+    bar["title"]["font"] = {"size": 12, "color": LIGHT.muted}
+    bar |= {"x": 0.42, "thickness": 10, "outlinewidth": 0, "tickfont": {"size": 11, "color": LIGHT.muted}}
     counts = [len(way["x"]) for way in numbers["ways"]]
     marker = {
         "color": np.repeat(finals, counts), "colorscale": [list(stop) for stop in VIRIDIS], "colorbar": bar,

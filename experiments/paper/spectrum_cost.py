@@ -121,7 +121,7 @@ def draw(numbers: dict[str, Any]) -> Any:
             if what != "epoch":
                 ratios = [row.get(f"{what}_in_epochs") for row in rows]
                 figure.add_scatter(x=sizes, y=ratios, showlegend=False, **look, row=1, col=2)
-    figure.update_yaxes(type="log", row=1, col=1)
+    figure.update_yaxes(type="log", tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100], row=1, col=1)
     figure.update_yaxes(rangemode="tozero", row=1, col=2)
     return figure.update_xaxes(type="category")
 
