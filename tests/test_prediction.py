@@ -170,7 +170,8 @@ def test_power_law_recovers_its_own_curve():
 def test_every_network_is_predicted_once_by_every_method(predicted):
     folder, report = predicted
     frame = pd.read_parquet(folder.predictions)
-    assert list(frame.columns) == ["method", "epoch", "network_id", "fold", "actual", "predicted"]
+    columns = ["method", "epoch", "network_id", "fold", "actual", "predicted", "lower", "upper"]
+    assert list(frame.columns) == columns
     assert not frame.duplicated(["method", "epoch", "network_id"]).any()
     counts = frame.groupby(["epoch", "method"]).size().unstack()
     assert set(counts.columns) == {row["method"] for row in report.rows}

@@ -28,7 +28,7 @@ def require_varied(dataset: SpectraDataset) -> SpectraDataset:
             f"{dataset.metric.name} ({common:g}): there is one class of outcome; at least {needed} networks "
             "must end otherwise"
         )
-    _require_one_unit(dataset.records)
+    require_one_unit(dataset.records)
     _require_one_state(dataset)
     return dataset
 
@@ -63,7 +63,7 @@ def _most_common(dataset: SpectraDataset) -> tuple[float, int]:
     return float(values[counts.argmax()]), int(len(dataset.targets) - counts.max())
 
 
-def _require_one_unit(records: pd.DataFrame) -> None:
+def require_one_unit(records: pd.DataFrame) -> None:
     """Refuse spectra that name another unit; records of `collect` name none and are nats per step."""
     if "spectrum_unit" not in records:
         return

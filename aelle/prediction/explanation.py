@@ -18,15 +18,15 @@ _SMALLEST = 0.005  # of the range of outcomes; what moves less is not worth nami
 _NAMED = 2
 
 
-def explain(
-    predictor: Predictor, new: NewNetworks, stage: Stage, scores: np.ndarray, epoch: int
-) -> list[str]:
-    """Say of each network which bands of its spectrum, or its learning curve, moved the prediction most."""
-    predicted = stage.target.invert(scores)
+def explain(predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndarray, epoch: int) -> list[str]:
+    """Say of each network which bands of its spectrum, or its learning curve, moved the prediction most.
+
+    `aelle` holds AeLLE's scores (networks, heads) of the spectra as they are.
+    """
+    predicted = _predicted(stage, aelle, new.networks)
     bands = range(len(BANDS) - 1)
-    occluded = [predictor.medians.occlude(new.spectra, band) for band in bands]
-    moved = np.stack([predicted - _without(predictor, spectra, new.networks, stage) for spectra in occluded])
-    curve = _moved_by_curve(predictor, new, stage, predicted)
+    moved = predicted - _without_bands(predictor, new, stage)
+    curve = _moved_by_curve(predictor, new, stage, aelle, predicted)
     own = new.spectra[new.spectra["epoch"] == epoch].set_index("network_id")["spectrum"]
     smallest = _SMALLEST * float(np.ptp(predictor.table.targets))
     sentences = []
@@ -43,13 +43,24 @@ def explain(
     return sentences
 
 
-def _without(predictor: Predictor, spectra: pd.DataFrame, networks: pd.DataFrame, stage: Stage) -> np.ndarray:
-    scores = stage.score(predictor.score_spectra(spectra, networks, stage.epoch), networks)
-    return stage.target.invert(scores)
+def _predicted(stage: Stage, aelle: np.ndarray, networks: pd.DataFrame) -> np.ndarray:
+    return stage.target.invert(stage.score(aelle, networks))
+
+
+def _without_bands(predictor: Predictor, new: NewNetworks, stage: Stage) -> np.ndarray:
+    """Predict with each band occluded in turn, all in one go: (bands, networks)."""
+    spectra, networks = [], []
+    for band in range(len(BANDS) - 1):
+        occluded = predictor.medians.occlude(new.spectra, band)
+        spectra.append(occluded.assign(network_id=f"{band}/" + occluded["network_id"].astype(str)))
+        networks.append(new.networks.set_axis(f"{band}/" + new.networks.index.astype(str)))
+    every = pd.concat(networks)
+    aelle = predictor.score_spectra(pd.concat(spectra, ignore_index=True), every, stage.epoch)
+    return _predicted(stage, aelle, every).reshape(len(networks), -1)
 
 
 def _moved_by_curve(
-    predictor: Predictor, new: NewNetworks, stage: Stage, predicted: np.ndarray
+    predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndarray, predicted: np.ndarray
 ) -> np.ndarray | None:
     """What the learning curve moved, against that of the median training network."""
     if METRIC not in stage.used:
@@ -57,7 +68,7 @@ def _moved_by_curve(
     columns = predictor.table.curve(CURVES, stage.epoch)
     networks = new.networks.copy()
     networks[columns] = predictor.table.frame[columns].median().to_numpy()
-    return predicted - _without(predictor, new.spectra, networks, stage)
+    return predicted - _predicted(stage, aelle, networks)
 
 
 def _band_in_words(predictor: Predictor, spectrum: np.ndarray, epoch: int, band: int) -> str:

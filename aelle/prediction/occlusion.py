@@ -7,6 +7,7 @@ bands. What a band moved is the prediction less what it would be with that band 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,19 @@ class MedianSpectra:
             parts.append(pd.DataFrame({"epoch": epoch, "position": np.arange(length), **columns}))
         return cls(pd.concat(parts, ignore_index=True))
 
+    @cached_property
+    def _values(self) -> dict[tuple[int, str], np.ndarray]:
+        return {
+            (epoch, channel): rows[channel].to_numpy(float)
+            for epoch in map(int, self.table["epoch"].unique())
+            for rows in [self.table[self.table["epoch"] == epoch]]
+            for channel in (*_CHANNELS, "lowest", "highest")
+        }
+
     def at(self, epoch: int, channel: str, n: int) -> np.ndarray | None:
         """Return the median channel as n exponents; None at an epoch without one."""
-        values = self.table.loc[self.table["epoch"] == epoch, channel].to_numpy(float)
-        if len(values) == 0 or not np.isfinite(values).all():
+        values = self._values.get((epoch, channel))
+        if values is None or not np.isfinite(values).all():
             return None
         places = (np.arange(len(values)) + 0.5) / len(values)
         median: np.ndarray = np.interp((np.arange(n) + 0.5) / n, places, values)

@@ -20,6 +20,7 @@ from aelle.config import Experiment
 from aelle.embedding.checkpoint import FittedAutoencoder
 from aelle.embedding.dataset import Metric, SpectraDataset
 from aelle.prediction import explanation
+from aelle.prediction.checks import require_one_unit
 from aelle.prediction.errors import PredictorError
 from aelle.prediction.new_networks import NewNetworks, select
 from aelle.prediction.occlusion import MedianSpectra
@@ -183,11 +184,12 @@ class Predictor:
                 new.networks[chosen], new.spectra[new.spectra["network_id"].isin(networks[chosen])], {}
             )
             stage = self.stage(epoch, used)
-            scores = stage.score(self.score_spectra(part.spectra, part.networks, epoch), part.networks)
+            aelle = self.score_spectra(part.spectra, part.networks, epoch)
+            scores = stage.score(aelle, part.networks)
             columns["predicted"][chosen] = stage.target.invert(scores)
             columns["lower"][chosen], columns["upper"][chosen] = stage.interval(scores)
             if explain:
-                why[chosen] = explanation.explain(self, part, stage, scores, epoch)
+                why[chosen] = explanation.explain(self, part, stage, aelle, epoch)
         return pd.DataFrame(
             {
                 "network_id": networks,
@@ -205,6 +207,7 @@ class Predictor:
             raise PredictorError(
                 f"the predictor was fitted for the epochs {', '.join(map(str, self.epochs))}, not for epoch {epoch}"
             )
+        require_one_unit(rows)
         asked: Sequence[tuple[str, str, object]] = (
             ("task", "task", self.task),
             ("metric_name", "metric", self.metric_name),

@@ -12,6 +12,7 @@ from aelle.embedding.checkpoint import FittedAutoencoder
 from aelle.embedding.dataset import HYPERPARAMETERS, SpectraDataset
 from aelle.embedding.members import Split, fit_members, validation_splits
 from aelle.embedding.optimise import single_threaded
+from aelle.prediction.checks import require_varied
 from aelle.prediction.cross_validation import assign_folds, prediction_epochs
 from aelle.prediction.new_networks import CURVES
 from aelle.prediction.occlusion import MedianSpectra
@@ -21,7 +22,7 @@ from aelle.prediction.stage import Table
 
 def fit(dataset: SpectraDataset, level: float) -> Predictor:
     """Fit a predictor; the folds that calibrate its intervals are cut as in the report."""
-    dataset = _by_network(dataset.require_predictable())
+    dataset = _by_network(require_varied(dataset.require_predictable()))
     epochs, folds = prediction_epochs(dataset), assign_folds(dataset)
     setting = dataset.experiment.prediction
     splits = validation_splits(

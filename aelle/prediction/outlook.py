@@ -1,0 +1,95 @@
+"""What a saved predictor says of new networks, as a table and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from aelle.prediction.new_networks import read_running
+from aelle.prediction.predictor import Predictor
+from aelle.records import ExperimentFolder
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Predicted final metrics of new networks, the most promising first.
+
+    Attributes:
+        predictor: who says so.
+        epoch: the epoch whose records it read.
+        frame: `Predictor.predict`'s, the most promising network first, those left out at the end.
+    """
+
+    predictor: Predictor
+    epoch: int
+    frame: pd.DataFrame
+
+    @property
+    def predicted(self) -> pd.DataFrame:
+        """The networks of which something can be said."""
+        return self.frame[self.frame["predicted"].notna()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; of a network that was left out the numbers are null and `why` says why."""
+        return {
+            "experiment": self.predictor.experiment.name,
+            "task": self.predictor.task,
+            "metric_name": self.predictor.metric_name,
+            "higher_is_better": self.predictor.higher_is_better,
+            "target": self.predictor.experiment.prediction.target,
+            "training_networks": len(self.predictor.table.frame),
+            "epoch": self.epoch,
+            "interval": self.predictor.level,
+            "networks": [
+                {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in row.items()}
+                for row in self.frame.to_dict("records")
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Return the table, and below it what was left out and what to beware of."""
+        predictor, shown = self.predictor, self.predicted
+        lines = [
+            f"{predictor.experiment.prediction.target} validation {predictor.metric_name} predicted from what is "
+            f"known at epoch {self.epoch}, learnt from {len(predictor.table.frame)} networks of "
+            f"{predictor.experiment.name}; percentile: of those, how many ended worse",
+            "",
+        ]
+        if len(shown):
+            width = max(7, shown["network_id"].str.len().max())
+            lines.append(
+                f"{'network':<{width}}  predicted  {f'{predictor.level:.0%} interval':<18}  percentile  why"
+            )
+            lines += [self._line(row, width) for row in shown.to_dict("records")]
+        rests = Counter(shown["used"])
+        lines += [f"{count} rest on: {used}" for used, count in rests.items()]
+        left_out = Counter(self.frame.loc[self.frame["predicted"].isna(), "why"])
+        lines += [f"{count} left out: {why}" for why, count in left_out.items()]
+        warned = Counter(shown.loc[shown["warning"] != "", "warning"])
+        lines += [f"Warning: {count} of {len(shown)} networks: {words}" for words, count in warned.items()]
+        return "\n".join(lines)
+
+    @staticmethod
+    def _line(row: dict[Any, Any], width: int) -> str:
+        interval = f"[{row['lower']:.4g}, {row['upper']:.4g}]" if row["lower"] == row["lower"] else "–"
+        return (
+            f"{row['network_id']:<{width}}  {row['predicted']:>9.4g}  {interval:<18}  {row['percentile']:>10.0f}  "
+            f"{row['why']}{' (!)' if row['warning'] else ''}"
+        )
+
+
+def outlook(folder: ExperimentFolder, predictor: Predictor, epoch: int) -> Outlook:
+    """Predict the networks of a folder, to which a collection may be writing.
+
+    Raises:
+        RecordsError: for a missing, empty, corrupt or foreign folder.
+        PredictorError: for another task, metric or convention of the spectrum, or an unknown epoch.
+    """
+    frame = predictor.predict(read_running(folder), epoch)
+    order = predictor.metric.oriented(frame["predicted"].to_numpy(float))
+    frame = frame.assign(order=-order).sort_values(["order", "network_id"], na_position="last")
+    return Outlook(predictor, epoch, frame.drop(columns="order").reset_index(drop=True))

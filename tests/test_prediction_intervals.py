@@ -1,0 +1,108 @@
+"""Prediction intervals: they cover what they promise, and nothing of the networks they are for is in them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aelle.embedding.dataset import Metric, load_dataset
+from aelle.embedding.transform import TargetTransform
+from aelle.prediction.cross_validation import cross_validate
+from aelle.prediction.intervals import Scale, conformal_interval, coverage_and_width, with_intervals
+from aelle.prediction.jobs import baseline_job, neighbours
+from tests.synthetic import write_synthetic_experiment
+from tests.test_prediction import configure
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_intervals_cover_what_they_promise(symmetric):
+    """Skewed errors of unequal size; only exchangeability is assumed. ±2 % is 4 standard errors here."""
+    random = np.random.default_rng(0)
+    inside, count = 0, 0
+    for _ in range(60):
+        truth = random.normal(size=180)
+        said = truth + random.exponential(1 + abs(truth)) - 0.5
+        lower, upper = conformal_interval(truth[:80], said[:80], said[80:], 0.9, symmetric)
+        inside += ((truth[80:] >= lower) & (truth[80:] <= upper)).sum()
+        count += 100
+    # Of 80 calibration networks the margin covers ⌈81·0.9⌉/81 on average, each side apart a little more.
+    assert 0.88 <= inside / count <= 0.92
+
+
+def test_the_margin_is_the_right_order_statistic():
+    """⌈(19 + 1)·0.9⌉ = 18th smallest of 19 errors."""
+    errors = np.random.default_rng(0).permutation(np.arange(1.0, 20))
+    lower, upper = conformal_interval(errors, np.zeros(19), np.array([5.0]), 0.9)
+    assert (lower[0], upper[0]) == (5 - 18, 5 + 18)
+
+
+def test_too_few_calibration_networks_give_no_interval():
+    for count, symmetric, there in ((8, True, False), (9, True, True), (18, False, False), (19, False, True)):
+        values = np.arange(float(count))
+        lower, upper = conformal_interval(values, values + 1, np.zeros(3), 0.9, symmetric)
+        assert np.isfinite(lower).all() == np.isfinite(upper).all() == there
+    assert np.isnan(coverage_and_width(np.zeros(3), np.full(3, np.nan), np.full(3, np.nan))).all()
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_scale_goes_on_beyond_the_training_targets(higher):
+    targets = np.array([0.2, 0.3, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95])
+    metric = Metric("accuracy" if higher else "mse", higher)
+    transform = TargetTransform.fit(targets, np.zeros(10, bool), metric)
+    scale = Scale(transform)
+    assert np.allclose(scale.score(targets), transform.apply(targets))
+    beyond = np.array([0.17, 0.97])
+    assert np.allclose(scale.value(scale.score(beyond)), beyond)
+    lowest, highest = (0.0, 1.0) if higher else (0.0, np.inf)
+    far = scale.value(np.array([-50.0, 50.0]))
+    assert sorted(far)[0] == lowest
+    assert sorted(far)[1] == highest if higher else sorted(far)[1] > 0.95
+    low, high = scale.bounds(np.array([-1.0]), np.array([1.0]))
+    assert low < high
+
+
+def test_each_fold_is_calibrated_on_its_neighbours():
+    assert neighbours([0, 1, 2, 3, 4]) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 0)]
+    assert neighbours([0, 1]) == []
+
+
+def test_no_interval_depends_on_outcomes_of_the_networks_it_is_for(tmp_path):
+    """Changing the outcomes of fold 0 moves no bound of a network in fold 0."""
+    folder = configure(write_synthetic_experiment(tmp_path / "x"), "epochs = [0]\n")
+    dataset = load_dataset(folder)
+    folds = np.arange(60) % 3
+    before, _ = cross_validate(dataset, folds=folds)
+    final = dataset.networks["target"].to_numpy(copy=True)
+    final[folds == 0] = np.random.default_rng(1).uniform(0.2, 0.9, (folds == 0).sum())
+    changed = type(dataset)(**{**dataset.__dict__, "networks": dataset.networks.assign(target=final)})
+    after, _ = cross_validate(changed, folds=folds)
+    own = before["fold"] == 0
+    columns = ["predicted", "lower", "upper"]
+    pd.testing.assert_frame_equal(before.loc[own, columns], after.loc[own, columns])
+    assert not before.loc[~own, columns].equals(after.loc[~own, columns])
+
+
+@pytest.mark.slow
+def test_measured_coverage_of_every_rung(tmp_path):
+    """300 synthetic networks: of 90 % intervals 85 to 97 % hold (±1.7 % is one standard error), all rungs
+    together 88 to 95: they are calibrated by models of fewer networks, which errs to the safe side."""
+    folder = configure(write_synthetic_experiment(tmp_path / "x", networks=300), "epochs = [1]\n")
+    dataset = load_dataset(folder)
+    setting = dataset.experiment.prediction.model_copy(update={"folds": 5})
+    dataset = type(dataset)(
+        **{**dataset.__dict__, "experiment": dataset.experiment.model_copy(update={"prediction": setting})}
+    )
+    frame, _ = cross_validate(dataset)
+    assert frame["lower"].notna().all()
+    assert (frame["lower"] <= frame["upper"]).all()
+    inside = (frame["actual"] >= frame["lower"]) & (frame["actual"] <= frame["upper"])
+    coverage = inside.groupby(frame["method"]).mean()
+    assert coverage.between(0.85, 0.97).all(), coverage
+    assert 0.88 <= coverage.mean() <= 0.95
+
+
+def test_two_folds_leave_nothing_to_calibrate_fitted_rungs_on(tmp_path):
+    folder = configure(write_synthetic_experiment(tmp_path / "x"), "epochs = [0]\n")
+    dataset, folds = load_dataset(folder), np.arange(60) % 2
+    rows, _ = baseline_job(dataset, folds, (0,), [0])
+    frame = with_intervals(dataset, folds, rows)
+    assert frame["lower"].isna().all()
