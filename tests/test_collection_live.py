@@ -112,3 +112,17 @@ def test_what_failed_is_run_again_once_and_an_interrupted_retry_is_finished(tmp_
     assert again(retry_failed=True) == {}
     collect(settings, tmp_path / "mended", progress=False, engine=InThisProcess())
     pd.testing.assert_frame_equal(comparable(folder), comparable(tmp_path / "mended"), check_exact=True)
+
+
+def test_the_longest_cohorts_are_begun_first(tmp_path):
+    begun = []
+
+    class Noting(InThisProcess):
+        def run(self, function, job, cohorts, report):
+            begun.extend((c.variants[0].hidden_size, len(c.variants)) for c in cohorts)
+            yield from super().run(function, job, cohorts, report)
+
+    networks = {"architecture": "rnn", "hidden_size": [2, 5, 3], "per_combination": 3}
+    settings = experiment(networks=networks, training={"epochs": 1})
+    collect(settings, tmp_path / "x", progress=False, engine=Noting())
+    assert begun == [(5, 2), (5, 1), (3, 2), (3, 1), (2, 2), (2, 1)]

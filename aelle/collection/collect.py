@@ -84,6 +84,7 @@ def collect(
         remove_partial_files(folder)
         failed = _failed_cohorts(folder) if retry_failed else set()
         pending = [c for c in every if c.cohort_id in failed or not _is_finished(folder, c)]
+        pending.sort(key=_size, reverse=True)  # the longest first, so that no worker ends long after the others
         networks = sum(len(c.variants) for c in every)
         summary = CollectionSummary(folder, networks)
         if pending:
@@ -130,6 +131,12 @@ def _locked(folder: ExperimentFolder) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _size(cohort: Cohort) -> int:
+    """What a cohort's time grows with."""
+    first = cohort.variants[0]
+    return len(cohort.variants) * first.num_layers * first.hidden_size**2
 
 
 def _is_finished(folder: ExperimentFolder, cohort: Cohort) -> bool:
