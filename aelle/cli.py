@@ -119,11 +119,44 @@ def train(folder: Path, quiet: bool) -> None:
 
 
 @cli.command()
-@_folder
+@click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
 @_quiet
-def predict(folder: Path, quiet: bool) -> None:
-    """Predict final accuracy early, next to baselines, cross-validated by network."""
-    _predict(_existing(folder), quiet)
+@click.option("--save", is_flag=True, help="Also fit on all finished networks; writes FOLDER/predictor.")
+@click.option("--predictor", type=click.Path(path_type=Path), help="Saved predictor to use on new networks.")
+@click.option("--epoch", type=click.IntRange(min=0), help="Epoch at which to predict; with --predictor.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def predict(
+    folders: tuple[Path, ...],
+    quiet: bool,
+    save: bool,
+    predictor: Path | None,
+    epoch: int | None,
+    as_json: bool,
+) -> None:
+    """Predict final accuracy early, next to baselines, cross-validated by network.
+
+    With --predictor and --epoch: predict new networks, finished or still running. With several folders: learn
+    on all tasks but one and order the networks of that one.
+    """
+    if (predictor is None) != (epoch is None):
+        raise click.UsageError("--predictor and --epoch go together")
+    if predictor is not None and (save or len(folders) > 1):
+        raise click.UsageError("--predictor takes one folder of new networks, and no --save")
+    if save and len(folders) > 1:
+        raise click.UsageError("--save takes one folder")
+    if predictor is not None and epoch is not None:
+        found: Any = _outlook(_existing(folders[0]), predictor, epoch)
+    elif len(folders) > 1:
+        from aelle.prediction.transfer import evaluate_transfer
+
+        found = evaluate_transfer([_existing(f) for f in folders], progress=not quiet)
+    else:
+        from aelle.prediction.evaluate import predict as evaluate_predictions
+
+        found = evaluate_predictions(_existing(folders[0]), progress=not quiet)
+    click.echo(json.dumps(found.to_json(), allow_nan=False) if as_json else str(found))
+    if save:
+        _save_predictor(_existing(folders[0]), quiet=as_json)
 
 
 @cli.command()
@@ -273,6 +306,23 @@ def _predict(folder: ExperimentFolder, quiet: bool) -> None:
     from aelle.prediction.evaluate import predict as evaluate_predictions
 
     click.echo(evaluate_predictions(folder, progress=not quiet))
+
+
+def _outlook(folder: ExperimentFolder, predictor: Path, epoch: int) -> Any:
+    from aelle.prediction.outlook import outlook
+    from aelle.prediction.predictor import Predictor
+
+    return outlook(folder, Predictor.load(predictor), epoch)
+
+
+def _save_predictor(folder: ExperimentFolder, quiet: bool) -> None:
+    from aelle.embedding.dataset import load_dataset
+    from aelle.prediction.predictor import Predictor
+
+    dataset = load_dataset(folder)
+    Predictor.fit(dataset, level=dataset.experiment.prediction.interval).save(folder.root / "predictor")
+    if not quiet:
+        click.echo(f"wrote {folder.root / 'predictor'}")
 
 
 def _write_page(folder: ExperimentFolder, path: Path) -> None:
