@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,25 @@ _CHANGE_OF = "change_of_"
 _LOGARITHMIC = ("spectrum_std", "spectrum_se")
 _SMALLEST = 1e-6  # of a standard deviation, before its logarithm is taken
 _BY_INDEX = ("spectrum", "spectrum_std", "spectrum_se")  # columns to which trusted_count applies
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows of spectra as numbers of one shape, before anything is fitted to them."""
+
+    channels: np.ndarray  # (rows, channels, length), NaN where not trusted
+    summaries: np.ndarray  # (rows, 6)
+    epochs: np.ndarray  # (rows,)
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, channels: Sequence[str], length: int) -> Self:
+        """Measure rows of `spectrum_rows`; a network's earlier spectra should be among them."""
+        resampled = resample_channels(rows, channels, length)
+        return cls(resampled, summaries(rows), rows["epoch"].to_numpy(float))
+
+    def rows(self, chosen: np.ndarray) -> Self:
+        """Return some of the rows."""
+        return type(self)(self.channels[chosen], self.summaries[chosen], self.epochs[chosen])
 
 
 def resample_channels(rows: pd.DataFrame, channels: Sequence[str], length: int) -> np.ndarray:
@@ -99,16 +120,16 @@ def summaries(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _summary(spectrum: np.ndarray) -> list[float]:
-    n, finite = len(spectrum), spectrum[np.isfinite(spectrum)]
+    n, finite = len(spectrum), np.sort(spectrum[np.isfinite(spectrum)])[::-1]
     if finite.size == 0:
         return [np.nan] * 5 + [0.0]
-    sums = np.cumsum(np.sort(finite)[::-1])
-    whole = int(np.argmax(sums < 0)) if (sums < 0).any() else len(finite)
+    sums = finite.cumsum()
+    whole = int(np.argmax(sums < 0)) if sums[-1] < 0 else len(finite)  # concave: once below 0 it stays there
     dimension = float(whole)
     if 0 < whole < len(finite):
-        dimension += sums[whole - 1] / abs(np.sort(finite)[::-1][whole])
-    entropy = float(np.maximum(finite, 0).sum())
-    return [finite.max(), finite.mean(), finite.std(), entropy / n, dimension / n, len(finite) / n]
+        dimension += sums[whole - 1] / abs(finite[whole])
+    entropy = float(finite[finite > 0].sum())
+    return [finite[0], finite.mean(), finite.std(), entropy / n, dimension / n, len(finite) / n]
 
 
 def _trusted_values(rows: pd.DataFrame, column: str) -> list[np.ndarray]:

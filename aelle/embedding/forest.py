@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
+from sklearn import config_context
 from sklearn.ensemble import ExtraTreesRegressor
 
 _FEWEST_ROWS = 10  # an epoch with fewer training spectra has no forest of its own
@@ -34,7 +35,10 @@ class Forest:
     def grow(cls, inputs: np.ndarray, scores: np.ndarray, trees: int, seed: int) -> Self:
         """Grow extremely randomised trees (Geurts et al. 2006) on inputs (rows, …) and scores (rows,)."""
         settings = {"min_samples_leaf": 2, "max_features": 0.5, "random_state": seed, "n_jobs": 1}
-        grown = [e.tree_ for e in ExtraTreesRegressor(trees, **settings).fit(inputs, scores).estimators_]
+        with config_context(
+            skip_parameter_validation=True, assume_finite=True
+        ):  # as dear as growing the trees
+            grown = [e.tree_ for e in ExtraTreesRegressor(trees, **settings).fit(inputs, scores).estimators_]
         roots = np.cumsum([0, *(tree.node_count for tree in grown[:-1])])
         children = [
             np.concatenate(

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from aelle.config import Autoencoder as Settings
 from aelle.embedding.autoencoder import Autoencoder, Embedded, Inputs
+from aelle.embedding.channels import Measured, require_channels
 from aelle.embedding.dataset import SpectraDataset
 from aelle.embedding.forest import EpochForests
 from aelle.embedding.optimise import Batch, History, optimise, single_threaded
@@ -67,7 +68,8 @@ class FittedMembers:
         Returns:
             the embedding, and the standardised inputs it was made of.
         """
-        inputs = _inputs(self.transforms, rows, networks, self.model.settings.summaries)
+        measured = self.transforms[0].spectra.measure(rows)
+        inputs = _inputs(self.transforms, measured, networks, self.model.settings.summaries)
         self.model.eval()
         with single_threaded():
             embedded: Embedded = self.model(inputs)
@@ -101,9 +103,11 @@ def fit_members(
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> FittedMembers:
     """Fit one autoencoder a split; equal arguments give equal results on one machine."""
-    transforms = [fit_transforms(dataset, split.training, settings) for split in splits]
+    require_channels(dataset.spectra, settings.channels)
+    measured = Measured.of(dataset.spectra, settings.channels, settings.length)
+    transforms = [_fit_transforms(dataset, measured, split.training, settings) for split in splits]
     with single_threaded():
-        rows = _all_rows(dataset, transforms, settings)
+        rows = _all_rows(dataset, measured, transforms, settings)
         training = _chosen_rows(rows, dataset, [split.training for split in splits])
         validation = _chosen_rows(rows, dataset, [split.validation for split in splits])
         context, summary = rows.inputs.context.shape[2], rows.inputs.summary.shape[2]
@@ -137,10 +141,22 @@ def _forest_inputs(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit_transforms(dataset: SpectraDataset, training: np.ndarray, settings: Settings) -> Transforms:
-    """Fit the transforms of one member on its training networks."""
-    rows = dataset.spectra[training[dataset.spectra["network"]]]
+    """Fit the transforms of one member on its training networks.
+
+    Raises:
+        EmbeddingError: where the records hold none of a channel that is a record column of its own.
+    """
+    require_channels(dataset.spectra, settings.channels)
+    measured = Measured.of(dataset.spectra, settings.channels, settings.length)
+    return _fit_transforms(dataset, measured, training, settings)
+
+
+def _fit_transforms(
+    dataset: SpectraDataset, measured: Measured, training: np.ndarray, settings: Settings
+) -> Transforms:
+    seen = measured.rows(training[dataset.spectra["network"].to_numpy()])
     return Transforms(
-        SpectraTransform.fit(rows, settings.channels, settings.length, dataset.final_epoch),
+        SpectraTransform.fit_measured(seen, settings.channels, dataset.final_epoch),
         TargetTransform.fit(dataset.targets[training], dataset.diverged[training], dataset.metric),
         # The names of the architectures are part of the question, so all members share them; a network whose
         # architecture a member never saw meets untrained weights, as it must.
@@ -161,29 +177,31 @@ def validation_splits(candidates: np.ndarray, parts: int, seed: int) -> list[Spl
 
 
 def _inputs(
-    transforms: Sequence[Transforms], rows: pd.DataFrame, networks: pd.DataFrame, with_summaries: bool
+    transforms: Sequence[Transforms], measured: Measured, networks: pd.DataFrame, with_summaries: bool
 ) -> Inputs:
     """Return the rows as every member sees them."""
     members = len(transforms)
-    # What is recorded and trusted depends on the row alone, so one member's mask is everyone's.
-    seen = [t.spectra.apply_with_mask(rows) for t in transforms]
-    spectra, mask = np.stack([values for values, _ in seen]), seen[0][1]
-    summary = np.stack([t.spectra.summarise(rows) for t in transforms])
+    # What is recorded and trusted depends on the row alone, so all members share the mask.
+    mask = torch.from_numpy(np.isfinite(measured.channels).astype(np.float32))
+    spectra = np.stack([t.spectra.standardise(measured) for t in transforms])
+    summary = np.stack([t.spectra.summarise(measured) for t in transforms])
     context = np.stack([t.context.apply(networks) for t in transforms])
-    epoch = torch.from_numpy(transforms[0].spectra.epoch_scale(rows["epoch"].to_numpy(float)))
+    epoch = torch.from_numpy(transforms[0].spectra.epoch_scale(measured.epochs))
     return Inputs(
         torch.from_numpy(spectra),
-        torch.from_numpy(mask).expand(members, *mask.shape),
+        mask.expand(members, *mask.shape),
         torch.from_numpy(summary if with_summaries else summary[..., :0]),
         epoch.expand(members, -1).unsqueeze(-1),
         torch.from_numpy(context),
     )
 
 
-def _all_rows(dataset: SpectraDataset, transforms: Sequence[Transforms], settings: Settings) -> Batch:
+def _all_rows(
+    dataset: SpectraDataset, measured: Measured, transforms: Sequence[Transforms], settings: Settings
+) -> Batch:
     """Return all rows of a dataset as each member sees them."""
     network = dataset.spectra["network"].to_numpy()
-    inputs = _inputs(transforms, dataset.spectra, dataset.networks.iloc[network], settings.summaries)
+    inputs = _inputs(transforms, measured, dataset.networks.iloc[network], settings.summaries)
     scores = np.stack([t.target.apply(dataset.targets)[network] for t in transforms]).astype(np.float32)
     return Batch(inputs, torch.from_numpy(scores), torch.ones(scores.shape))
 

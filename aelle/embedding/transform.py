@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from aelle.embedding.channels import require_channels, resample, resample_channels, summaries
+from aelle.embedding.channels import Measured, require_channels, resample
 from aelle.embedding.dataset import Metric
 
 __all__ = ["ContextTransform", "SpectraTransform", "Standardisation", "TargetTransform", "resample"]
@@ -98,25 +98,35 @@ class SpectraTransform:
             EmbeddingError: where the rows hold none of a channel that is a record column of its own.
         """
         require_channels(rows, channels)
-        epochs = rows["epoch"].to_numpy(float)
-        resampled = resample_channels(rows, channels, length)
-        fitted = (Standardisation.fit(resampled, epochs), Standardisation.fit(summaries(rows), epochs))
-        return cls(tuple(channels), length, *fitted, final_epoch)
+        return cls.fit_measured(Measured.of(rows, channels, length), channels, final_epoch)
+
+    @classmethod
+    def fit_measured(cls, measured: Measured, channels: Sequence[str], final_epoch: int) -> Self:
+        """Fit the standardisation on measured rows."""
+        return cls(
+            tuple(channels),
+            measured.channels.shape[2],
+            Standardisation.fit(measured.channels, measured.epochs),
+            Standardisation.fit(measured.summaries, measured.epochs),
+            final_epoch,
+        )
 
     def apply(self, rows: pd.DataFrame) -> np.ndarray:
         """Return (rows, channels, length), float32; what a record lacks is zero, the training mean."""
-        return self.apply_with_mask(rows)[0]
+        return self.standardise(self.measure(rows))
 
-    def apply_with_mask(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Return standardised channels and their mask (1 recorded and trusted, 0 not), both float32."""
-        resampled = resample_channels(rows, self.channels, self.length)
-        standardised = self.standardisation.apply(resampled, rows["epoch"].to_numpy(float))
-        recorded = np.isfinite(standardised)
-        return np.where(recorded, standardised, 0).astype(np.float32), recorded.astype(np.float32)
+    def measure(self, rows: pd.DataFrame) -> Measured:
+        """Return rows of `spectrum_rows` as this transform takes them."""
+        return Measured.of(rows, self.channels, self.length)
 
-    def summarise(self, rows: pd.DataFrame) -> np.ndarray:
+    def standardise(self, measured: Measured) -> np.ndarray:
+        """Return (rows, channels, length), float32; zero where masked."""
+        values = self.standardisation.apply(measured.channels, measured.epochs)
+        return np.nan_to_num(values, nan=0.0).astype(np.float32)
+
+    def summarise(self, measured: Measured) -> np.ndarray:
         """Return standardised summaries (rows, 6), float32; zero where there is none."""
-        values = self.summary.apply(summaries(rows), rows["epoch"].to_numpy(float))
+        values = self.summary.apply(measured.summaries, measured.epochs)
         return np.nan_to_num(values, nan=0.0).astype(np.float32)
 
     def invert(self, standardised: np.ndarray, epochs: np.ndarray) -> np.ndarray:
