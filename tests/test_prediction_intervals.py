@@ -36,7 +36,12 @@ def test_the_margin_is_the_right_order_statistic():
 
 
 def test_too_few_calibration_networks_give_no_interval():
-    for count, symmetric, there in ((8, True, False), (9, True, True), (18, False, False), (19, False, True)):
+    for count, symmetric, there in (
+        (9, True, False),
+        (10, True, True),
+        (18, False, False),
+        (19, False, True),
+    ):
         values = np.arange(float(count))
         lower, upper = conformal_interval(values, values + 1, np.zeros(3), 0.9, symmetric)
         assert np.isfinite(lower).all() == np.isfinite(upper).all() == there

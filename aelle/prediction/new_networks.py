@@ -37,20 +37,34 @@ def read_running(folder: ExperimentFolder) -> pd.DataFrame:
     """Read the records of a folder to which a collection may be writing.
 
     Files appear whole, but an epoch's file goes once its cohort is merged into one; the listing is then out of
-    date, and read again.
+    date, and is read again.
 
     Raises:
         RecordsError: for a missing, empty, corrupt or foreign folder.
     """
     for attempt in range(_ATTEMPTS):
+        started = _cohorts(folder)
         try:
-            return read_records(folder)
+            records = read_records(folder)
+            # A cohort merged between two looks at the folder is in neither of them.
+            if started <= set(records["cohort"].dropna()) or attempt == _ATTEMPTS - 1:
+                return records
         except (RecordsError, FileNotFoundError) as error:
             vanished = isinstance(error, FileNotFoundError) or str(error).endswith("no such file")
             if not vanished or attempt == _ATTEMPTS - 1:
                 raise
-            time.sleep(0.05 * 2**attempt)
+        time.sleep(0.05 * 2**attempt)
     raise AssertionError("unreachable")
+
+
+def _cohorts(folder: ExperimentFolder) -> set[str]:
+    """Names of the cohorts of which there are records; of those at work at this moment perhaps not all."""
+    try:
+        return {
+            p.stem if p.suffix == ".parquet" else p.name for p in folder.records.iterdir() if p.name[0] != "."
+        }
+    except OSError:
+        return set()
 
 
 def select(

@@ -66,7 +66,7 @@ class Outlook:
             )
             lines += [self._line(row, width) for row in shown.to_dict("records")]
         rests = Counter(shown["used"])
-        lines += [f"{count} rest on: {used}" for used, count in rests.items()]
+        lines += ["", *(f"{count} rest on: {used}" for used, count in rests.items())]
         left_out = Counter(self.frame.loc[self.frame["predicted"].isna(), "why"])
         lines += [f"{count} left out: {why}" for why, count in left_out.items()]
         warned = Counter(shown.loc[shown["warning"] != "", "warning"])

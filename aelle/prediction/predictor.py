@@ -157,7 +157,8 @@ class Predictor:
     def score_spectra(self, spectra: pd.DataFrame, networks: pd.DataFrame, epoch: int) -> np.ndarray:
         """Read AeLLE's two scores (networks, heads) off spectra up to an epoch."""
         described = networks[["architecture", "hidden_size", "num_layers"]].copy()
-        described["architecture"] = described["architecture"].fillna("").astype(str)
+        known = described["architecture"].notna()
+        described["architecture"] = described["architecture"].astype(object).where(known, "")
         described = described.fillna({"hidden_size": 1, "num_layers": 1})  # used only where they are known
         place = described.loc[spectra["network_id"]]
         chosen = (spectra["epoch"] == epoch).to_numpy()
