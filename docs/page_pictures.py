@@ -2,8 +2,8 @@
 
     python docs/page_pictures.py [artifacts/latch]
 
-Opens the page of an experiment in headless Chromium and photographs it. A is the networks that ended near
-chance, B the best quarter. Needs what the browser tests need.
+Opens the page of an experiment in headless Chromium and photographs it. A is the quarter of the
+networks that ended worst, B the best quarter. Needs what the browser tests need.
 """
 
 import sys
@@ -22,6 +22,7 @@ from aelle.records import ExperimentFolder
 from tests.explorer_browser import launched_browser, opened, served
 
 SIZE = {"width": 1360, "height": 850}
+PROJECTOR = {"width": 1600, "height": 1000}
 
 
 def main(root: Path = ROOT / "artifacts" / "latch") -> None:
@@ -40,11 +41,13 @@ def main(root: Path = ROOT / "artifacts" / "latch") -> None:
         "walk": {"focus": failures[0], "tab": "walk"},
         "three-dimensions": {"dimensions": 3, "focus": best[0]},
         "dark": {**groups, "tab": "selection", "theme": "dark"},
+        "projector": {**groups, "tab": "selection", "display": "projector"},
     }
     with served(folder) as address, launched_browser() as browser:
         window = browser.new_context(viewport=SIZE, color_scheme="light")
         for name, view in views.items():
             with opened(window, f"{address}/?{urlencode(view)}") as page:
+                page.set_viewport_size(PROJECTOR if name == "projector" else SIZE)
                 page.wait_for_selector("#map .js-plotly-plot .main-svg")
                 page.wait_for_load_state("networkidle")
                 page.wait_for_timeout(1500)
@@ -61,9 +64,9 @@ def ends(data: ExplorerData) -> tuple[list[str], list[str]]:
 
 
 def save(picture: bytes, path: Path) -> None:
-    """Write a screenshot with 256 colours, a third of its size."""
+    """Write a screenshot with 256 colours, a third of the size."""
     with Image.open(BytesIO(picture)) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"wrote {path.relative_to(ROOT)} ({path.stat().st_size // 1000} kB)")
 
 

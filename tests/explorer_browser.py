@@ -45,7 +45,7 @@ def launched():
 def opened(window, url):
     """Open a page; on leaving, fail for any console error and any request that leaves this machine."""
     page = window.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     wrong = []
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))

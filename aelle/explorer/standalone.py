@@ -40,8 +40,8 @@ def write_html(folder: ExperimentFolder, path: Path) -> None:
     """
     data = load(folder)
     if data.points.empty:
-        reason = data.unreadable[0] if data.unreadable else f"{folder.root}: has no latents yet"
-        raise ExplorerError(f"{reason}; run `aelle train {folder.root}` first")
+        without = f"has no latents yet; run `aelle train {folder.root}` first"
+        raise ExplorerError(f"{folder.root}: {data.unreadable[0] if data.unreadable else without}")
     write_bytes(Path(path), page(data).encode())
 
 

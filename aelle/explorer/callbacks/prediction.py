@@ -12,35 +12,41 @@ from aelle.explorer.figures.prediction import ladder, ladder_info, predicted_aga
 from aelle.explorer.source import Source
 from aelle.explorer.theme import theme_named
 
+_UNTITLED = " "  # the panels have titles of their own
+
 
 def register(app: Dash, source: Source) -> None:
     """Connect the prediction view."""
 
     @app.callback(
         Output("predicted-figure", "data"), Output("ladder-figure", "data"), Output("predicted-title", "children"),
+        Output("ladder-title", "children"),
         Input("prediction-ask", "data"), prevent_initial_call=True,
     )  # fmt: skip
     def draw(asked: dict[str, Any] | None) -> Any:
         data = source.data
         if data is None or asked is None:
-            return (no_update,) * 3
+            return (no_update,) * 4
         theme, method, selection = theme_named(asked["theme"]), asked["method"], asked["selection"]
         epoch = predicted_epoch(data, epoch_at(data, asked["epoch"]))
         if method is None or epoch is None:
             blank = message(theme, f"No predictions yet: run aelle predict {source.folder.root}")
-            return blank, blank, "Predicted against actual"
+            return blank, blank, "Predicted against actual", "Ladder of methods"
         groups = {
             g.name: (g.networks.tolist(), g.colour)
             for g in groups_of(selection, data.networks.index[:0].to_numpy(), theme)
         }
-        rows = ladder_info(data.report)
+        rows, info = ladder_info(data.report), predicted_info(data, method, epoch)
         steps = (
-            ladder(rows, epoch, theme) if rows else message(theme, "No report.json: run aelle predict again")
+            ladder(rows, epoch, theme, title=_UNTITLED)
+            if rows
+            else message(theme, "No report.json: run aelle predict again")
         )
         return (
-            predicted_against_actual(predicted_info(data, method, epoch), theme, groups=groups),
+            predicted_against_actual(info, theme, groups=groups, title=_UNTITLED),
             steps,
-            ["Predicted against actual ", html.Span(f"from what is known at epoch {epoch}", className="of")],
+            ["Predicted against actual ", html.Span(f"epoch {epoch}: {info.in_words}", className="of")],
+            ["Ladder of methods ", html.Span(f"who ranks networks best at epoch {epoch}", className="of")],
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ def groups_of(selection: Selection, shown: NDArray[np.int64], theme: Theme) -> l
 
 def message(theme: Theme, text: str) -> go.Figure:
     """An empty figure that says what to do."""
-    note = {"text": as_text(text), "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper",
+    lines = "<br>".join(as_text(line) for line in textwrap.wrap(text, 52))
+    note = {"text": lines, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper",
             "font": {"size": 14, "color": theme.muted}}  # fmt: skip
     hidden = {"visible": False}
     return go.Figure(layout=base_layout(theme, annotations=[note], xaxis=hidden, yaxis=hidden))

@@ -178,7 +178,7 @@ def _sizes(points: pd.DataFrame, size: str | None) -> NDArray[np.float64] | None
         return None
     values = points[size].to_numpy(np.float64, na_value=np.nan)
     low, high = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
-    if not high > low:
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # all alike, but for rounding
         return np.full(len(values), 8.0)
     return np.sqrt(25 + 375 * np.nan_to_num((values - low) / (high - low)))
 

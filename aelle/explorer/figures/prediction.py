@@ -49,6 +49,12 @@ class Predicted:
         inside = (self.actual >= self.lower) & (self.actual <= self.upper)
         return float(inside[known].mean()) if known.any() else float("nan")
 
+    @property
+    def in_words(self) -> str:
+        """How good the predictions are: `Spearman 0.84, 91% inside their interval`."""
+        words = f"Spearman {self.spearman:.2f}"
+        return f"{words}, {self.coverage:.0%} inside their interval" if np.isfinite(self.coverage) else words
+
 
 def methods_at(data: ExplorerData, epoch: int | None = None) -> list[str]:
     """Methods that predicted (at that epoch), the project's own first."""
@@ -76,10 +82,7 @@ def predicted_against_actual(
 
     `groups` maps a name to networks and a colour.
     """
-    if not title:
-        title = f"{info.method} at epoch {info.epoch}: Spearman {info.spearman:.2f}"
-        if np.isfinite(info.coverage):
-            title += f", {info.coverage:.0%} inside their interval"
+    title = title or f"{info.method} at epoch {info.epoch}: {info.in_words}"
     metric = as_text(info.metric_name)
     layout = base_layout(
         theme, title=title_of(theme, as_text(title)),
@@ -108,6 +111,7 @@ def ladder(
     rows: Sequence[Mapping[str, Any]], epoch: int, theme: Theme = LIGHT, *, title: str = ""
 ) -> go.Figure:
     """Draw Spearman of every method at one epoch as a dot with its bootstrap interval, the best on top."""
+    title = title or f"Who ranks networks best at epoch {epoch}"
     shown = [row for row in rows if row["epoch"] == epoch][::-1]
     names = [as_text(row["method"]) for row in shown]
     score = np.array([row["spearman"] for row in shown], float)
@@ -115,11 +119,11 @@ def ladder(
     high = np.array([row.get("spearman_high", np.nan) for row in shown], float)
     colours = [theme.group_a if _LEARNED in row["method"].lower() else theme.muted for row in shown]
     layout = base_layout(
-        theme, title=title_of(theme, title or f"Who ranks networks best at epoch {epoch}"), showlegend=False,
+        theme, title=title_of(theme, title), showlegend=False,
         xaxis=axis(theme, "Spearman correlation with the actual value (95 % interval)",
                    range=[min(0.0, float(np.nanmin(low, initial=0.0)) - 0.05), 1.04]),
         yaxis=axis(theme, dtick=1) | {"tickfont": {"size": 10, "color": theme.muted}},  # every name, however low the panel
-        margin={"l": 56, "r": 16, "t": 30, "b": 40},
+        margin={"l": 56, "r": 16, "t": 36 if title.strip() else 8, "b": 40},
     )  # fmt: skip
     figure = go.Figure(layout=layout)
     figure.add_scatter(
