@@ -2,7 +2,8 @@
 
     python experiments/benchmarks/page.py [--records 10000 100000] [--repeats 5]
 
-Each repetition starts `aelle explore` anew and opens it in a new window of Chromium, so nothing is cached.
+Each repetition starts `aelle explore` anew and opens it in a new window of Chromium, so nothing is cached. Medians.
+"Of it the page's thread" is processor time of the page's main thread, which other work on the machine does not lengthen.
 Needs playwright and Chromium, as the browser tests do.
 """
 
@@ -39,6 +40,20 @@ _WATCH = """() => {
 }"""
 
 
+# What a row of the table holds: key of the measurement, head, format.
+COLUMNS = (
+    ("answers", "command → answers", "{:.2f} s"),
+    ("paint", "opening → first paint", "{:.2f} s"),
+    ("map", "opening → map", "{:.2f} s"),
+    ("thread", "of it the page's thread", "{:.2f} s"),
+    ("lasso", "lasso → views", "{:.2f} s"),
+    ("first_lasso", "first lasso", "{:.2f} s"),
+    ("server", "server, peak", "{:.0f} MB"),
+    ("heap", "page's heap", "{:.0f} MB"),
+    ("load", "others' load", "{:.0f}"),
+)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -47,24 +62,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="an experiment to open instead of a synthetic one")
     options = parser.parse_args()
-    print(
-        "| records | answers | map drawn, of command | first paint | map drawn, of opening | lasso → views | first lasso | server, peak | browser's heap |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| records | " + " | ".join(head for _, head, _ in COLUMNS) + " |")
+    print("|---" * (len(COLUMNS) + 1) + "|")
     for records in [0] if options.folder else options.records:
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.folder or write_many_points(Path(temporary), records).root
             found = [measured(folder) for _ in range(options.repeats)]
-        print(table_row(records, found), flush=True)
-
-
-def table_row(records: int, found: list[dict[str, float]]) -> str:
-    middle = {name: statistics.median(one[name] for one in found) for name in found[0]}
-    seconds = [
-        f"{middle[name]:.2f} s" for name in ("answers", "command", "paint", "map", "lasso", "first_lasso")
-    ]
-    sizes = [f"{middle[name]:.0f} MB" for name in ("server", "heap")]
-    return "| " + " | ".join([f"{records:,}", *seconds, *sizes]) + " |"
+        middle = {name: statistics.median(one[name] for one in found) for name in found[0]}
+        cells = [form.format(middle[name]) for name, _, form in COLUMNS]
+        print(f"| {records:,} | " + " | ".join(cells) + " |", flush=True)
 
 
 def measured(folder: Path) -> dict[str, float]:
@@ -85,7 +91,7 @@ def measured(folder: Path) -> dict[str, float]:
             server.terminate()
             server.wait()
     megabytes = int(peak[1]) / 1000 if peak else float("nan")
-    return found | {"answers": answered, "command": answered + found["map"], "server": megabytes}
+    return found | {"answers": answered, "server": megabytes, "load": os.getloadavg()[0]}
 
 
 def wait_until_answered(port: int) -> None:
@@ -100,8 +106,12 @@ def wait_until_answered(port: int) -> None:
 def in_browser(browser, url: str) -> dict[str, float]:
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     page.add_init_script(f"({_WATCH})()")
+    page.set_default_timeout(120_000)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto(url, wait_until="commit")
     page.wait_for_function("window.seen?.map", timeout=120_000)
+    metrics = {m["name"]: m["value"] for m in devtools.send("Performance.getMetrics")["metrics"]}
     drawn = page.evaluate("window.seen.map") / 1000
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
     page.wait_for_timeout(1500)
@@ -116,6 +126,7 @@ def in_browser(browser, url: str) -> dict[str, float]:
     page.context.close()
     return {
         "paint": paint,
+        "thread": metrics["ThreadTime"],
         "map": drawn,
         "first_lasso": waits[0],
         "lasso": statistics.median(waits[1:]),
