@@ -9,7 +9,10 @@ from aelle.embedding.transform import TargetTransform
 from aelle.prediction.cross_validation import cross_validate
 from aelle.prediction.intervals import Scale, conformal_interval, coverage_and_width, with_intervals
 from aelle.prediction.jobs import baseline_job, neighbours
+from aelle.prediction.ladder import BASELINES
+from aelle.prediction.metrics import spearman
 from tests.synthetic import write_synthetic_experiment
+from tests.test_embedding import rewrite
 from tests.test_prediction import configure
 
 
@@ -39,8 +42,8 @@ def test_too_few_calibration_networks_give_no_interval():
     for count, symmetric, there in (
         (9, True, False),
         (10, True, True),
-        (18, False, False),
-        (19, False, True),
+        (19, False, False),
+        (20, False, True),
     ):
         values = np.arange(float(count))
         lower, upper = conformal_interval(values, values + 1, np.zeros(3), 0.9, symmetric)
@@ -103,6 +106,28 @@ def test_measured_coverage_of_every_rung(tmp_path):
     coverage = inside.groupby(frame["method"]).mean()
     assert coverage.between(0.85, 0.97).all(), coverage
     assert 0.88 <= coverage.mean() <= 0.95
+
+
+@pytest.mark.slow
+def test_no_rung_predicts_shuffled_outcomes_and_intervals_still_cover(tmp_path):
+    """300 networks whose outcomes are noise: every rung within 0.2 of zero, 3.5 standard errors."""
+
+    def change(frame):
+        random = np.random.default_rng(0)
+        value = {i: random.uniform() for i in sorted(frame["network_id"].unique())}
+        last = (frame["epoch"] == 6).to_numpy()
+        frame.loc[last, "val_metric"] = frame.loc[last, "network_id"].map(value)
+        return frame
+
+    folder = configure(write_synthetic_experiment(tmp_path / "x", networks=300), "epochs = [3]\n")
+    rewrite(folder, change)
+    frame, _ = cross_validate(load_dataset(folder))
+    methods = frame.groupby("method")
+    assert methods.ngroups == len(BASELINES) + 3
+    for name, part in methods:
+        assert abs(spearman(part["actual"].to_numpy(), part["predicted"].to_numpy())) < 0.2, name
+        inside = part["actual"].between(part["lower"], part["upper"]).mean()
+        assert 0.85 <= inside <= 0.97, name
 
 
 def test_two_folds_leave_nothing_to_calibrate_fitted_rungs_on(tmp_path):

@@ -49,11 +49,10 @@ def conformal_interval(
         symmetric: one margin for both sides; else each side has its own, and half of what may be missed.
 
     Returns:
-        (m,) and (m,); NaN where there are too few calibration networks to say (10 at 90 %; 19 unless symmetric).
+        (m,) and (m,); NaN where there are too few calibration networks to say (10 at 90 %; 20 unless symmetric).
     """
     tail = (1 - level) if symmetric else (1 - level) / 2
-    few = len(actual) * (1 - level) < 1 - 1e-9  # MAPIE's own bound
-    if few or np.ceil((len(actual) + 1) * (1 - tail) - 1e-9) > len(actual):
+    if len(actual) * tail < 1 - 1e-9:
         return np.full(len(predicted), np.nan), np.full(len(predicted), np.nan)
     from mapie.conformity_scores import AbsoluteConformityScore
     from mapie.regression import SplitConformalRegressor

@@ -221,5 +221,5 @@ class Predictor:
             if found:
                 raise PredictorError(
                     f"the predictor was fitted on {words} {learnt!r}, the records have "
-                    f"{', '.join(sorted(map(repr, found)))}; use one fitted on records of the same kind"
+                    f"{', '.join(sorted(repr(v) if isinstance(v, str) else str(v) for v in found))}; use one fitted on records of the same kind"
                 )
