@@ -28,6 +28,7 @@ from aelle.explorer.figures.spectra import epoch_colours
 from aelle.explorer.theme import LIGHT
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+STEP_NAMES = ("shortest", "along")
 RANDOM, ENOUGH = 200, 0.5
 CLAIM = "moving latents towards better performance decodes into the spectra that better networks have"
 CRITERION = (
@@ -65,7 +66,8 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
 
 
-def perturb(fold: Fold, epoch: int) -> dict[str, Any]:
+def perturb(fold: Fold, epoch: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Scores of both steps, and the mean curves to draw: decoded by size of step, and the real difference."""
     rows = fold.at(epoch)
     unseen = rows[rows["unseen"]]
     latents = unseen[fold.columns].to_numpy(float)
@@ -73,7 +75,7 @@ def perturb(fold: Fold, epoch: int) -> dict[str, Any]:
     length = base.shape[1]
     scale = real_spectra(fold, rows[~rows["unseen"]], length).std(axis=0)
     real = best_less_worst(real_spectra(fold, unseen, length), unseen["oriented"].to_numpy(float))
-    found: dict[str, Any] = {"real_difference": real}
+    scores, shown = {}, {"real": real}
     for name, step in steps_towards_better(rows[~rows["unseen"]], fold.columns).items():
         decoded = {size: fold.fitted.decode(latents + size * step, epoch) for size in STEPS}
         random = np.random.default_rng(0).normal(size=(RANDOM, len(step)))
@@ -81,14 +83,14 @@ def perturb(fold: Fold, epoch: int) -> dict[str, Any]:
         others = [(fold.fitted.decode(latents + other, epoch) - base).mean(axis=0) for other in random]
         each = (decoded[1.0] - base) / scale
         change = each.mean(axis=0)
-        found[name] = {
+        scores[name] = {
             "cosine": cosine(change, real / scale),
             "random_95": float(np.quantile([cosine(other / scale, real / scale) for other in others], 0.95)),
             "agreement_of_networks": float(np.mean([cosine(one, change) for one in each])),
             "size_of_change": float(np.linalg.norm(change) / np.linalg.norm(real / scale)),
-            "decoded": {f"{size:g}": curves.mean(axis=0) for size, curves in decoded.items()},
         }
-    return found
+        shown[name] = {f"{size:g}": curves.mean(axis=0) for size, curves in decoded.items()}
+    return scores, shown
 
 
 def measure(every: Iterable[Fold], epoch: int | None) -> dict[str, Any]:
@@ -96,12 +98,17 @@ def measure(every: Iterable[Fold], epoch: int | None) -> dict[str, Any]:
     for fold in every:
         at = last_epoch(fold.dataset) if epoch is None else epoch
         found.append(perturb(fold, at))
-    networks = len(fold.dataset.networks)
-    return {"task": fold.dataset.experiment.task.name, "epoch": at, "networks": networks, "folds": found}
+    return {
+        "task": fold.dataset.experiment.task.name,
+        "epoch": at,
+        "networks": len(fold.dataset.networks),
+        "folds": [scores for scores, _ in found],
+        "curves_of_first_fold": found[0][1],
+    }
 
 
 def judge(numbers: dict[str, Any]) -> Verdict:
-    shortest, along = (values_of(numbers, step) for step in ("shortest", "along"))
+    shortest, along = (values_of(numbers, step) for step in STEP_NAMES)
     reproduced = shortest["cosine"].mean() >= ENOUGH and (shortest["cosine"] > shortest["random_95"]).all()
     finding = (
         f"{numbers['task']}, epoch {numbers['epoch']}: the shortest step's decoded change has a cosine of "
@@ -119,22 +126,19 @@ def values_of(numbers: dict[str, Any], step: str) -> dict[str, np.ndarray]:
 
 
 def draw(numbers: dict[str, Any]) -> Any:
-    shown = numbers["folds"][0]
+    shown = numbers["curves_of_first_fold"]
     titles = [f"{numbers['task']}: shortest step", "step along the latents", "change for Δ = 1"]
     axes = [("normalised index i / n", "exponent λ (nats per step)")] * 2
     figure = panels(titles, [*axes, ("normalised index i / n", "difference of λ (nats per step)")])
-    index = (np.arange(len(shown["real_difference"])) + 0.5) / len(shown["real_difference"])
-    curves = {
-        name: {k: np.asarray(c, float) for k, c in shown[name]["decoded"].items()}
-        for name in ("shortest", "along")
-    }
+    index = (np.arange(len(shown["real"])) + 0.5) / len(shown["real"])
+    curves = {name: {k: np.asarray(c, float) for k, c in shown[name].items()} for name in STEP_NAMES}
     for column, decoded in enumerate(curves.values(), start=1):
         for (size, curve), colour in zip(decoded.items(), epoch_colours(len(STEPS)), strict=True):
             look = {"mode": "lines", "line": {"color": colour, "width": 2.5}, "showlegend": column == 1}
             figure.add_scatter(x=index, y=curve, name=f"Δ = {size}", **look, row=1, col=column)
     words = {"shortest": "shortest step", "along": "step along the latents"}
     changes = {words[name]: decoded["1"] - decoded["0"] for name, decoded in curves.items()}
-    changes["real: best third less worst third"] = shown["real_difference"]
+    changes["real: best third less worst third"] = shown["real"]
     for (name, values), colour in zip(changes.items(), LIGHT.kinds, strict=False):
         line = {"color": colour, "width": 2.5}
         figure.add_scatter(x=index, y=values, mode="lines", name=name, line=line, row=1, col=3)
