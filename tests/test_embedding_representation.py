@@ -405,19 +405,28 @@ def test_mixture_is_the_mean_of_network_and_forest(dataset):
     assert torch.equal(scores["network"].latent, scores["mixture"].latent)
 
 
-def test_forests_never_see_held_out_networks(dataset):
+def test_no_network_is_predicted_by_a_forest_that_knows_its_outcome(dataset):
+    """Outcomes of networks in neither part change nothing; those of validation networks nothing of their own."""
     training, validation = np.arange(60) < 40, (np.arange(60) >= 40) & (np.arange(60) < 50)
     settings = Settings(epochs=2, length=8, head="forest", forest_trees=10)
-    networks = dataset.networks.copy()
-    networks.iloc[40:, networks.columns.get_loc("target")] = -100.0
     network = dataset.spectra["network"].to_numpy()
-    predicted = [
-        fit_members(given, [Split(training, validation)], settings, seed=0)
-        .embed(dataset.spectra, dataset.networks.iloc[network])[0]
-        .prediction
-        for given in (dataset, replace(dataset, networks=networks))
-    ]
-    assert torch.equal(*predicted)
+
+    def predicted(lowered):
+        networks = dataset.networks.copy()
+        networks.loc[networks.index[lowered], "target"] = -100.0
+        members = fit_members(
+            replace(dataset, networks=networks), [Split(training, validation)], settings, seed=0
+        )
+        return members.embed(dataset.spectra, dataset.networks.iloc[network])[0].prediction[0]
+
+    nobody = np.zeros(60, bool)
+    plain, outside, inside = (predicted(who) for who in (nobody, ~(training | validation), validation))
+    assert torch.equal(plain, outside)
+    own = torch.from_numpy(validation[network])
+    assert torch.equal(plain[own], inside[own])
+    # Validation networks do teach the forests that predict networks new to the member.
+    new = torch.from_numpy(~(training | validation)[network])
+    assert not torch.equal(plain[new], inside[new])
 
 
 # ---- the papers' autoencoder

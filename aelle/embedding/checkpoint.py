@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from aelle.config import Autoencoder as Settings
 from aelle.embedding.autoencoder import Autoencoder
 from aelle.embedding.dataset import EmbeddingError, read_experiment, spectrum_rows
 from aelle.embedding.forest import EpochForests
-from aelle.embedding.members import FittedMembers, Forests, Transforms
+from aelle.embedding.members import FittedMembers, ForestPair, Forests, Transforms
 from aelle.embedding.optimise import History, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
 from aelle.records import ExperimentFolder, write_bytes, write_json
@@ -228,7 +228,7 @@ def _rebuild(content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) ->
     model = Autoencoder(1, settings, transforms.context.width, summary)
     model.load_state_dict({name: t for name, t in weights.items() if not name.startswith(_FOREST)})
     history = History(list(content["history"]), int(content["best_epoch"]))
-    forests = None if settings.head == "network" else [_forests(weights)]
+    forests = None if settings.head == "network" else [_forests(weights, content["split"]["validation"])]
     return FittedAutoencoder(
         FittedMembers(model, [transforms], history, forests),
         settings,
@@ -241,16 +241,19 @@ def _forest_tensors(forests: list[Forests] | None) -> dict[str, torch.Tensor]:
     """Return the first member's forests as tensors; empty where it has none."""
     if forests is None:
         return {}
-    pair = {part: getattr(forests[0], part).to_arrays() for part in ("plain", "in_context")}
     return {
-        f"{_FOREST}{part}.{name}": torch.from_numpy(array)
-        for part, arrays in pair.items()
-        for name, array in arrays.items()
+        f"{_FOREST}{grown}.{part}.{name}": torch.from_numpy(array)
+        for grown in ("training", "everything")
+        for part in ("plain", "in_context")
+        for name, array in getattr(getattr(forests[0], grown), part).to_arrays().items()
     }
 
 
-def _forests(weights: Mapping[str, torch.Tensor]) -> Forests:
+def _forests(weights: Mapping[str, torch.Tensor], validation: Sequence[str]) -> Forests:
     """Rebuild the forests from the tensors of a checkpoint."""
+
+    def pair(grown: str) -> ForestPair:
+        return ForestPair(part(f"{_FOREST}{grown}.plain."), part(f"{_FOREST}{grown}.in_context."))
 
     def part(prefix: str) -> EpochForests:
         found = {
@@ -258,4 +261,4 @@ def _forests(weights: Mapping[str, torch.Tensor]) -> Forests:
         }
         return EpochForests.from_arrays(found)
 
-    return Forests(part(f"{_FOREST}plain."), part(f"{_FOREST}in_context."))
+    return Forests(pair("training"), pair("everything"), frozenset(map(str, validation)))

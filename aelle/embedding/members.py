@@ -41,11 +41,40 @@ class Transforms:
 
 
 @dataclass(frozen=True)
-class Forests:
-    """The two forests of one member: on its inputs alone, and with architecture and size."""
+class ForestPair:
+    """Forests grown on the same networks: on a member's inputs alone, and with architecture and size."""
 
     plain: EpochForests
     in_context: EpochForests
+
+    def predict(self, plain: np.ndarray, in_context: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+        """Return both scores of every row, (2, rows)."""
+        return np.stack([self.plain.predict(plain, epochs), self.in_context.predict(in_context, epochs)])
+
+
+@dataclass(frozen=True)
+class Forests:
+    """The forests of one member. No network is ever predicted by a forest that was grown on it, save where both were.
+
+    A forest stops at no epoch and needs no validation, so networks that are new to the member are predicted by
+    forests grown on its training and validation networks together; its validation networks by forests grown
+    on its training networks, which makes their scores honest inputs of whatever is fitted next.
+    """
+
+    training: ForestPair
+    everything: ForestPair
+    validation: frozenset[str]  # ids of the validation networks
+
+    def predict(
+        self, plain: np.ndarray, in_context: np.ndarray, epochs: np.ndarray, ids: np.ndarray
+    ) -> np.ndarray:
+        """Return both scores of every row, (2, rows), of the networks `ids` (rows,)."""
+        held_back = np.array([i in self.validation for i in ids], dtype=bool)
+        scores = np.empty((2, len(ids)))
+        for rows, pair in ((held_back, self.training), (~held_back, self.everything)):
+            if rows.any():
+                scores[:, rows] = pair.predict(plain[rows], in_context[rows], epochs[rows])
+        return scores
 
 
 @dataclass(frozen=True)
@@ -73,26 +102,22 @@ class FittedMembers:
         self.model.eval()
         with single_threaded():
             embedded: Embedded = self.model(inputs)
-        return self._with_forests(embedded, inputs, rows["epoch"].to_numpy(float)), inputs
+        if self.forests is not None:
+            embedded = self._with_forests(embedded, inputs, rows)
+        return embedded, inputs
 
-    def _with_forests(self, embedded: Embedded, inputs: Inputs, epochs: np.ndarray) -> Embedded:
+    def _with_forests(self, embedded: Embedded, inputs: Inputs, rows: pd.DataFrame) -> Embedded:
         """Replace the network's predictions by the forests', or by the mean of both."""
-        if self.forests is None:
-            return embedded
-        plain, in_context = _forest_inputs(inputs)
-        members = list(enumerate(self.forests))
-        grown = {
-            "prediction": np.stack([f.plain.predict(plain[i], epochs) for i, f in members]),
-            "prediction_in_context": np.stack(
-                [f.in_context.predict(in_context[i], epochs) for i, f in members]
-            ),
-        }
+        epochs, ids = rows["epoch"].to_numpy(float), rows["network_id"].to_numpy()
+        forests = self.forests or []
+        pairs = zip(forests, *_forest_inputs(inputs), strict=True)
+        grown = torch.from_numpy(np.stack([f.predict(x, y, epochs, ids) for f, x, y in pairs])).float()
         share = 0.5 if self.model.settings.head == "mixture" else 1.0
-        mixed = {
-            name: (1 - share) * getattr(embedded, name) + share * torch.from_numpy(scores).float()
-            for name, scores in grown.items()
-        }
-        return replace(embedded, **mixed)
+        return replace(
+            embedded,
+            prediction=(1 - share) * embedded.prediction + share * grown[:, 0],
+            prediction_in_context=(1 - share) * embedded.prediction_in_context + share * grown[:, 1],
+        )
 
 
 def fit_members(
@@ -120,17 +145,24 @@ def fit_members(
 def _grow_forests(
     dataset: SpectraDataset, rows: Batch, splits: Sequence[Split], settings: Settings, seed: int
 ) -> list[Forests]:
-    """Grow each member's forests on its own training networks."""
+    """Grow each member's forests, on its training networks and on those it knows altogether."""
     network, epochs = dataset.spectra["network"].to_numpy(), dataset.spectra["epoch"].to_numpy(float)
-    plain, in_context = _forest_inputs(rows.inputs)
-    scores, grown = rows.scores.numpy(), []
-    for i, split in enumerate(splits):
-        seen = split.training[network]
-        pair = [
-            EpochForests.fit(x[i][seen], epochs[seen], scores[i][seen], settings.forest_trees, seed + i)
-            for x in (plain, in_context)
-        ]
-        grown.append(Forests(*pair))
+    inputs, grown = _forest_inputs(rows.inputs), []
+
+    def pair(member: int, networks: np.ndarray) -> ForestPair:
+        seen = networks[network]
+        scores = rows.scores[member].numpy()[seen]
+        return ForestPair(
+            *(
+                EpochForests.fit(x[member][seen], epochs[seen], scores, settings.forest_trees, seed + member)
+                for x in inputs
+            )
+        )
+
+    for member, split in enumerate(splits):
+        validation = frozenset(dataset.networks.index[split.validation])
+        known = split.training | split.validation
+        grown.append(Forests(pair(member, split.training), pair(member, known), validation))
     return grown
 
 
