@@ -17,12 +17,13 @@ START, END = "<!-- figures: made by experiments/paper/table.py -->", "<!-- end o
 
 def table(folder: Path) -> str:
     """One row a figure: what the paper shows, the command, and the verdict with its numbers."""
-    lines = ["| figure | the claim | command | verdict |", "|---|---|---|---|"]
+    lines = ["| figure | of | the claim | command | verdict |", "|---|---|---|---|---|"]
     for path in sorted(folder.glob("*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
         verdict = f"**{'reproduced' if found['reproduced'] else 'not reproduced'}**: {found['finding']}"
         cells = [
             found["figure"].replace("_", " ").replace("-", ", "),
+            "V" if "2006.14123" in found["source"] else "A",
             found["claim"],
             f"`{found['command']}`",
             verdict,
