@@ -18,13 +18,17 @@ from aelle.recurrent.network import Network
 def cells_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
     """Return the layers of a cell, a network, a torch.nn recurrent module or a torch.nn cell, in `dtype`.
 
-    Cells already in `dtype` are returned as they are; everything else is copied.
+    Cells already in `dtype` are returned as they are; everything else is copied. Torch's random state stays as
+    it was, so that a spectrum taken during training changes nothing in it.
 
     Raises:
         TypeError: for any other system.
         ValueError: for a bidirectional module, one with a projection, or parameters that are not finite.
     """
-    cells = _layers_of(system, dtype)
+    parameters = system.parameters() if isinstance(system, nn.Module) else ()
+    devices = {parameter.device for parameter in parameters if parameter.is_cuda}
+    with torch.random.fork_rng(devices=list(devices)):  # building a cell draws its parameters
+        cells = _layers_of(system, dtype)
     for layer, cell in enumerate(cells):
         for name, parameter in cell.named_parameters():
             if not parameter.isfinite().all():
