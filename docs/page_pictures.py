@@ -1,6 +1,6 @@
 """Pictures of the page, view by view: docs/pictures/page-<view>.png.
 
-    python docs/page_pictures.py [artifacts/latch]
+    python docs/page_pictures.py [artifacts/latch [view …]]
 
 Opens the page of an experiment in headless Chromium and photographs it. A is the quarter of the
 networks that ended worst, B the best quarter. Needs what the browser tests need.
@@ -25,8 +25,8 @@ SIZE = {"width": 1360, "height": 850}
 PROJECTOR = {"width": 1600, "height": 1000}
 
 
-def main(root: Path = ROOT / "artifacts" / "latch") -> None:
-    folder = ExperimentFolder(root)
+def main(root: str = str(ROOT / "artifacts" / "latch"), *wanted: str) -> None:
+    folder = ExperimentFolder(Path(root))
     data = load(folder)
     failures, best = ends(data)
     groups = {"a": "i:" + ",".join(failures), "b": "i:" + ",".join(best)}
@@ -45,8 +45,8 @@ def main(root: Path = ROOT / "artifacts" / "latch") -> None:
     }
     with served(folder) as address, launched_browser() as browser:
         window = browser.new_context(viewport=SIZE, color_scheme="light")
-        for name, view in views.items():
-            with opened(window, f"{address}/?{urlencode(view)}") as page:
+        for name in wanted or views:
+            with opened(window, f"{address}/?{urlencode(views[name])}") as page:
                 page.set_viewport_size(PROJECTOR if name == "projector" else SIZE)
                 page.wait_for_selector("#map .js-plotly-plot .main-svg")
                 page.wait_for_load_state("networkidle")
@@ -66,9 +66,9 @@ def ends(data: ExplorerData) -> tuple[list[str], list[str]]:
 def save(picture: bytes, path: Path) -> None:
     """Write a screenshot with 256 colours, a third of the size."""
     with Image.open(BytesIO(picture)) as image:
-        image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1).save(path, optimize=True)
     print(f"wrote {path.relative_to(ROOT)} ({path.stat().st_size // 1000} kB)")
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(*sys.argv[1:])

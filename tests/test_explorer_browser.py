@@ -282,6 +282,7 @@ def test_a_link_restores_the_view(browser, address):
 def test_saving_the_view_as_a_file(browser, address, tmp_path):
     with opened(browser, f"{address}/?colour=architecture&focus=000000000004&a=i:000000000001") as page:
         wait_for_map(page)
+        wait_for_rings(page, 1)
         page.wait_for_function("location.search.includes('focus')")
         with page.expect_download() as download:
             page.click("#save")

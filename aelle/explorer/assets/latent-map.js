@@ -101,19 +101,17 @@
       state.marks = unpacked(found);
       if (JSON.stringify(state.marks) !== state.drawn) soon(state.figure && onCanvas() ? 300 : 0);
     },
-    /** What to mark: ways of the first of the chosen networks, the focus, and the walker while one walks. */
+    /** Rings are drawn here; marks are asked for: ways of the first of the chosen networks, the focus, and the walker
+        while one walks. */
     ask: (selection, focus, paths, tab, walker) => {
+      if (state.selection !== selection) {
+        state.selection = selection;
+        if (state.figure) onCanvas() ? setTimeout(ringsOnCanvas, 0) : soon();
+      }
       const chosen = new Set([...(focus == null ? [] : [focus]), ...selection.a.slice(0, MOST_TRAILS), ...selection.b.slice(0, MOST_TRAILS)]);
       state.asked = {followed: paths === "trails" ? [...chosen].slice(0, MOST_TRAILS) : [], focus: focus ?? null, paths,
         walker: tab === "walk" ? walker ?? null : null};
       return state.asked;
-    },
-    selection: (selection) => {
-      const changed = ["a", "b"].some((key) => selection[key].length || state.selection[key].length);
-      state.selection = selection;
-      if (!changed || !state.figure) return;
-      if (onCanvas()) setTimeout(ringsOnCanvas, 0);
-      else soon();
     },
     /** What a lasso makes of the selections: it fills A or B, and takes its networks out of the other. */
     lassoed: (lassoed, into, selection) => {

@@ -36,7 +36,6 @@ def register(app: Dash, source: Source) -> None:
     _draw(app, source)
     _mark(app, source)
     _tip(app, source)
-    app.clientside_callback(ClientsideFunction("latent_map", "selection"), Input("selection", "data"))
     app.clientside_callback(ClientsideFunction("latent_map", "marks"), Input("map-marks", "data"))
     app.clientside_callback(
         ClientsideFunction("latent_map", "ask"), Output("marks-ask", "data"),
