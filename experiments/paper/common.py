@@ -138,7 +138,8 @@ def panels(
     spacing: float = 0.09,
 ) -> go.Figure:
     """Panels side by side in the look of the explorer; `axes` are the words under and beside each."""
-    figure = make_subplots(1, len(titles), subplot_titles=titles, horizontal_spacing=spacing)
+    words = [title.replace("_", " ") for title in titles]
+    figure = make_subplots(1, len(titles), subplot_titles=words, horizontal_spacing=spacing)
     figure.update_layout(base_layout(LIGHT, width=width, height=height))
     figure.update_layout(margin={"l": 64, "r": 20, "t": 48, "b": 90}, dragmode="zoom")
     figure.update_annotations(font={"size": 13, "color": LIGHT.ink})

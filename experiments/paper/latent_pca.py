@@ -57,7 +57,8 @@ def pictures(fold: Fold, epoch: int) -> dict[str, go.Figure]:
     drawn = {}
     for colour in COLOURS:
         info = figures.latent_map_info(data, projection, colour, epoch, shape="split")
-        figure = figures.latent_map(info, title=f"{fold.dataset.experiment.task.name}, epoch {epoch}")
+        task = fold.dataset.experiment.task.name.replace("_", " ")
+        figure = figures.latent_map(info, title=f"{task}, epoch {epoch}")
         drawn[colour] = figure.update_layout(width=620, height=480)
     return drawn
 
