@@ -20,6 +20,7 @@ from aelle.embedding.transform import TargetTransform
 from aelle.prediction.checks import require_varied
 from aelle.prediction.cross_validation import cross_validate, prediction_epochs
 from aelle.prediction.errors import PredictionError
+from aelle.prediction.evaluate import METHODS
 from aelle.prediction.metrics import spearman, spearman_interval
 from aelle.records import ExperimentFolder
 
@@ -107,7 +108,8 @@ def evaluate_transfer(folders: Sequence[ExperimentFolder], *, progress: bool = T
                 "spearman_high": high,
             }
         )
-    rows.sort(key=lambda row: (row["epoch"], names.index(row["task"])))
+    order = [method.name for method in METHODS]
+    rows.sort(key=lambda row: (row["epoch"], names.index(row["task"]), order.index(row["method"])))
     sizes = {name: len(dataset.networks) for name, dataset in zip(names, datasets, strict=True)}
     return Transfer(sizes, sorted({row["epoch"] for row in rows}), setting.confidence, rows)
 
