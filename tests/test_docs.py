@@ -26,7 +26,10 @@ PAGES = [
 ]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 # Pages whose shell blocks are run as they stand; on the others commands are checked against the command line.
-RUN = ("docs/tour.md", "docs/how-to/own-cell.md", "docs/how-to/own-task.md", "docs/how-to/interchange.md")
+RUN = tuple(
+    f"docs/{name}.md"
+    for name in ("tour", "how-to/own-cell", "how-to/own-task", "how-to/interchange", "how-to/optuna")
+)
 ELSEWHERE = ("embedding-atlas",)  # programs that are not part of the project
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
 
