@@ -19,13 +19,26 @@ c. Everything varies: AeLLE + curve + hyperparameters better than the better reg
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
-from methods import ATTEMPTS, BESIDE, READOUT, STACKS, TREES, WEIGHTS, Inputs, aelle_block, inputs_at
+from methods import (
+    ATTEMPTS,
+    BESIDE,
+    ONE_VIEW,
+    READOUT,
+    STACKS,
+    TREES,
+    WEIGHTS,
+    Inputs,
+    aelle_block,
+    inputs_at,
+)
 
+from aelle.config import Autoencoder, Prediction
 from aelle.embedding.dataset import SpectraDataset, load_dataset
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction import early
@@ -46,14 +59,21 @@ def predictions_of(folder: ExperimentFolder, workers: int, refit: bool) -> pd.Da
     newest = max(file.stat().st_mtime for file in folder.records.glob("*.parquet"))
     if path.exists() and path.stat().st_mtime > newest and not refit:
         return pd.read_parquet(path)
-    dataset = load_dataset(folder).require_predictable()
+    dataset = _with_present_defaults(load_dataset(folder).require_predictable())
     folds = assign_folds(dataset)
-    inputs = {epoch: inputs_at(dataset, epoch) for epoch in prediction_epochs(dataset)}
+    epochs = [0] if folder.root.name.endswith("-fixed") else prediction_epochs(dataset)
+    inputs = {epoch: inputs_at(dataset, epoch) for epoch in epochs}
     jobs = [joblib.delayed(_fold)(dataset, inputs, folds, fold) for fold in np.unique(folds).tolist()]
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         found = pd.concat(joblib.Parallel(n_jobs=workers)(jobs), ignore_index=True)
     write_frame(path, found)
     return found
+
+
+def _with_present_defaults(dataset: SpectraDataset) -> SpectraDataset:
+    """The stored experiment holds the defaults of the day it was collected; AeLLE is judged as it is now."""
+    present = {"autoencoder": Autoencoder(), "prediction": Prediction()}
+    return replace(dataset, experiment=dataset.experiment.model_copy(update=present))
 
 
 def _fold(dataset: SpectraDataset, inputs: dict[int, Inputs], folds: np.ndarray, fold: int) -> pd.DataFrame:
@@ -70,7 +90,8 @@ def _fold(dataset: SpectraDataset, inputs: dict[int, Inputs], folds: np.ndarray,
         values = {}
         blocks = dict(at_epoch.blocks)
         for suffix, frame in scored.items():
-            block = blocks["aelle_readout" if suffix else "aelle"] = aelle_block(frame, known, early.HEADS)
+            block = aelle_block(frame, known, early.HEADS)
+            blocks["aelle" + suffix] = block
             values |= {head + suffix: target.invert(s) for head, s in zip(early.HEADS, block.T, strict=True)}
         for rung in (rung for rung in BASELINES if epoch >= rung.first_epoch):
             found = rung.predict(known, training, scores, seed)
@@ -86,17 +107,15 @@ def _fold(dataset: SpectraDataset, inputs: dict[int, Inputs], folds: np.ndarray,
 
 
 def _aelle(dataset: SpectraDataset, learnt: np.ndarray, seed: int) -> dict[str, pd.DataFrame]:
-    """Scores of AeLLE as it is by default, and with readout growth as a further channel where it is recorded."""
+    """Scores of AeLLE as it is by default, by its widest view alone, and with readout growth where recorded."""
     setting = dataset.experiment.prediction
-    views = {"": setting.views}
+    widest = max(setting.views, key=len)
+    views = list(setting.views)
     if dataset.records.get("readout_growth", pd.Series(dtype=object)).notna().any():
-        views[READOUT] = [[*max(setting.views, key=len), "readout_growth", "change_of_readout_growth"]]
-    return {
-        suffix: pd.concat(
-            [early.score_fold(dataset, learnt, view, setting.ensemble, seed) for view in wanted]
-        )
-        for suffix, wanted in views.items()
-    }
+        views.append([*widest, "readout_growth", "change_of_readout_growth"])
+    scored = [early.score_fold(dataset, learnt, view, setting.ensemble, seed) for view in views]
+    found = {"": pd.concat(scored[: len(setting.views)]), ONE_VIEW: scored[setting.views.index(widest)]}
+    return found | ({READOUT: scored[-1]} if len(views) > len(setting.views) else {})
 
 
 def correlations(name: str, predictions: pd.DataFrame) -> list[dict[str, object]]:

@@ -15,8 +15,8 @@ from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 
+from aelle.embedding.channels import resample
 from aelle.embedding.dataset import SpectraDataset
-from aelle.embedding.transform import resample
 from aelle.prediction.known import Known, known_at
 
 LENGTH = 24
@@ -120,6 +120,7 @@ class Stack:
 ALL_EPOCHS = (0, 1, 3)
 KNOWN = ("curve", "hyperparameters")
 READOUT = " with readout growth"  # added to the name of AeLLE, or of trees, that also see this channel
+ONE_VIEW = ", one view"  # AeLLE by the view of most channels alone, without the bare spectrum's beside it
 
 
 def _both(name: str, *blocks: str, epochs: tuple[int, ...] = (1,)) -> tuple[Stack, Stack]:
@@ -133,23 +134,25 @@ def _both(name: str, *blocks: str, epochs: tuple[int, ...] = (1,)) -> tuple[Stac
 TREES = {
     "AeLLE": _both("the channels", "channels"),
     "AeLLE + architecture/size": _both("the channels + architecture/size", "channels", "shape"),
+    f"AeLLE{ONE_VIEW}": _both("the channels", "channels"),
+    f"AeLLE + architecture/size{ONE_VIEW}": _both("the channels + architecture/size", "channels", "shape"),
     f"AeLLE{READOUT}": _both("the channels + readout growth", "channels", "readout"),
     f"AeLLE + architecture/size{READOUT}": _both(
         "the channels + readout growth + architecture/size", "channels", "readout", "shape"
     ),
 }
 WEIGHTS = _both("curve + hyperparameters + weight statistics", *KNOWN, "weights", epochs=ALL_EPOCHS)
-# The blocks "aelle" and "aelle_readout" are AeLLE's out-of-fold scores, both heads.
+# The blocks "aelle" and "aelle with readout growth" are AeLLE's out-of-fold scores, both heads.
 STACKED = "AeLLE + curve + hyperparameters"
 ATTEMPTS = (
     Stack(STACKED, ("aelle", *KNOWN), epochs=ALL_EPOCHS),
-    Stack(f"{STACKED}{READOUT}", ("aelle", "aelle_readout", "readout", *KNOWN), epochs=ALL_EPOCHS),
+    Stack(f"{STACKED}{READOUT}", ("aelle", f"aelle{READOUT}", "readout", *KNOWN), epochs=ALL_EPOCHS),
     Stack(f"{STACKED}, trees see the channels too", ("aelle", *KNOWN, "channels")),
     Stack(f"{STACKED} with the spectrum under noise", ("aelle", *KNOWN, "noise")),
     Stack(f"{STACKED} with the hidden spectrum", ("aelle", *KNOWN, "hidden")),
     Stack(
         f"{STACKED} with readout growth, noise and hidden spectra",
-        ("aelle", "aelle_readout", "readout", "noise", "hidden", *KNOWN),
+        ("aelle", f"aelle{READOUT}", "readout", "noise", "hidden", *KNOWN),
     ),
 )
 # Beside the goals: what remains once weight statistics are known, and what readout growth gives without AeLLE.
@@ -158,7 +161,12 @@ BESIDE = (
     Stack("curve + hyperparameters + readout growth", (*KNOWN, "readout")),
     Stack("readout growth alone", ("readout",)),
 )
-STACKS = (*(tree for pair in TREES.values() for tree in pair), *WEIGHTS, *ATTEMPTS, *BESIDE)
+STACKS = (
+    *{tree.name: tree for pair in TREES.values() for tree in pair}.values(),
+    *WEIGHTS,
+    *ATTEMPTS,
+    *BESIDE,
+)
 
 
 def aelle_block(scored: pd.DataFrame, known: Known, heads: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,66 @@
+"""The README's tables are those of experiments/results, and the goals' verdicts follow from their numbers."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def results_table():
+    spec = importlib.util.spec_from_file_location("results_table", ROOT / "experiments" / "results_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readme_holds_the_tables_that_the_command_makes(results_table):
+    text = (ROOT / "README.md").read_text()
+    assert results_table.replaced(text) == text, "run python experiments/results_table.py --write"
+
+
+def test_check_tells_a_number_that_was_changed_by_hand(results_table, tmp_path, monkeypatch, capsys):
+    changed = tmp_path / "README.md"
+    text = (ROOT / "README.md").read_text()
+    table = results_table.tables()
+    number = next(word for word in table.split() if word.startswith("0."))
+    changed.write_text(text.replace(table, table.replace(number, "0.999", 1)))
+    monkeypatch.setattr(results_table, "README", changed)
+    monkeypatch.setattr("sys.argv", ["results_table.py", "--check"])
+    assert results_table.main() == 1
+    assert "--write" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["results_table.py", "--write"])
+    assert results_table.main() == 0
+    assert changed.read_text() == text
+
+
+def test_markers_that_are_missing_are_refused(results_table):
+    with pytest.raises(ValueError, match="expected one line"):
+        results_table.replaced("# aelle\n")
+
+
+def test_verdicts_follow_from_their_numbers(results_table):
+    correlation = {
+        (row["task"], row["set"], row["epoch"], row["method"]): row["spearman"]
+        for row in results_table.read("goals_spearman.csv")
+    }
+    rows = results_table.read("goals_verdicts.csv")
+    assert {row["goal"] for row in rows} >= {"b, trees", "b, learning curve", "c"}
+    for row in rows:
+        key = (row["task"], row["set"], row["epoch"])
+        assert correlation[*key, row["method"]] == row["spearman"]
+        assert correlation[*key, row["against"]] == row["spearman_against"]
+        difference, low, high = (float(row[name]) for name in ("difference", "low", "high"))
+        expected = float(row["spearman"]) - float(row["spearman_against"])
+        assert math.isclose(difference, expected, abs_tol=2e-4)
+        assert low <= difference <= high
+        met = {
+            "a": float(row["spearman"]) >= 0.9 and difference >= -0.02,
+            "b, trees": difference >= -0.01,
+            "b, learning curve": low > 0,
+            "c": low > 0,
+        }
+        assert row["met"] == (str(met[row["goal"]]) if row["goal"] in met else "")
