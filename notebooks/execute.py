@@ -21,7 +21,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
     """Run a notebook in its folder; return it with outputs, without what the machine alone knows."""
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"  # the figure as data; plotly.js is not copied in
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":

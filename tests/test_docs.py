@@ -83,6 +83,7 @@ RUNNABLE = [page for page in PAGES if any(language == "python" for language, *_ 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # seconds when little else runs; pages start collections of their own
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_of_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -16,13 +16,14 @@ def outputs(notebook):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # seconds when little else runs; each starts processes of its own
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")
     notebook = nbformat.read(path, as_version=4)
     figures = sum("application/vnd.plotly.v1+json" in output.get("data", {}) for output in outputs(notebook))
     resources = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=240, kernel_name="python3", resources=resources).execute()
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
     drawn = sum("application/vnd.plotly.v1+json" in output.get("data", {}) for output in outputs(notebook))
     assert drawn == figures > 0
     assert not os.listdir(tmp_path)  # noqa: PTH208
