@@ -22,7 +22,7 @@ from aelle.records import ExperimentFolder, read_records
 from aelle.spectra import lyapunov_spectrum
 from tests.synthetic import write_synthetic_experiment
 from tests.test_cli import aelle  # noqa: F401
-from tests.test_collection import experiment
+from tests.test_collection import comparable, experiment
 
 FINALS = np.linspace(0, 1, 101)  # of the stand-in's training networks
 
@@ -340,6 +340,45 @@ def test_a_collection_prunes_and_keeps_the_reasons(tmp_path):
     assert all("90% interval [" in r["reason"] for r in reasons)
 
 
+class ByChange(ByLeadingExponent):
+    """Judges by how much the leading exponent has moved since epoch 0, which a resumed run has to remember."""
+
+    def predict(self, rows, epoch, *, explain=True):
+        found = super().predict(rows, epoch)
+        first = super().predict(rows.assign(epoch=rows["epoch"].replace(0, -1)), -1)
+        moved = 0.5 + 5 * (found["predicted"] - first["predicted"])
+        return found.assign(predicted=moved, lower=moved - 0.1, upper=moved + 0.1)
+
+
+class StopsOnce(RecordsPruner):
+    """A pruner in whose hands the first run breaks off at epoch 2, once each cohort has got there."""
+
+    def __init__(self, predictor, marker):
+        super().__init__(predictor)
+        self.marker = marker
+
+    def __call__(self, rows):
+        if rows[0]["epoch"] == 2 and not self.marker.exists():
+            raise ZeroDivisionError("broken off")
+        return super().__call__(rows)
+
+
+def test_a_resumed_collection_prunes_what_an_uninterrupted_one_does(tmp_path):
+    settings = experiment(networks={"per_combination": 6}, training={"workers": 1})
+    predictor = ByChange(epochs=(0, 2))
+    whole = collect(settings, tmp_path / "whole", progress=False, on_epoch=RecordsPruner(predictor))
+    assert 0 < whole.statuses["pruned"] < whole.networks
+    broken = StopsOnce(predictor, tmp_path / "resumed")
+    with pytest.raises(ZeroDivisionError):
+        collect(settings, tmp_path / "x", progress=False, on_epoch=broken)
+    assert list((tmp_path / "x" / "records").glob("*/epoch-0001.parquet"))
+    (tmp_path / "resumed").touch()
+    collect(settings, tmp_path / "x", progress=False, on_epoch=broken)
+    pd.testing.assert_frame_equal(
+        comparable(tmp_path / "x"), comparable(tmp_path / "whole"), check_exact=True
+    )
+
+
 def test_a_pruner_on_resume_knows_the_earlier_epochs():
     pruner = RecordsPruner(ByLeadingExponent())
     row = {"network_id": "a", "cohort": "c", "epoch": 0, "status": "ok", "spectrum": [0.5, 0.1]}
@@ -424,19 +463,21 @@ def digits_toml(folder, **changes):
 
 def test_the_command_line_prunes_by_a_saved_predictor(aelle, saved, tmp_path):  # noqa: F811
     file, root = digits_toml(tmp_path), tmp_path / "x"
-    asked = ("--prune", saved, "--prune-quantile", "0.9", "--prune-by", "predicted")
+    asked = ("--prune", saved, "--prune-quantile", "0.25", "--prune-by", "predicted")
     code, output, errors = aelle("collect", file, "--output", root, "--quiet", *asked)
     assert code == 0, errors
     reasons = [json.loads(line) for line in ExperimentFolder(root).pruned.read_text().splitlines()]
+    assert 0 < len(reasons) < 8
     assert f"{len(reasons)} pruned" in output
     last = read_records(root).groupby("network_id").last()
     assert set(last.index[last["status"] == "pruned"]) == {reason["network_id"] for reason in reasons}
     # What the records say afterwards is what the collection was told.
-    predictor, records = Predictor.load(saved), read_records(root)
-    bar = predictor.quantile(0.9)
-    before = predictor.predict(records.assign(status="ok"), 0, explain=False).set_index("network_id")
-    stopped_before = {reason["network_id"] for reason in reasons if reason["epoch"] == 0}
-    assert stopped_before == set(before.index[before["predicted"] < bar])
+    predictor, records = Predictor.load(saved), read_records(root).assign(status="ok")
+    expected = {}
+    for epoch in (1, 0):  # a network pruned at epoch 0 has no later one
+        found = predictor.predict(records, epoch, explain=False).set_index("network_id")["predicted"]
+        expected |= dict.fromkeys(found.index[found < predictor.quantile(0.25)], epoch)
+    assert {reason["network_id"]: reason["epoch"] for reason in reasons} == expected
 
 
 @pytest.mark.parametrize(
