@@ -84,7 +84,8 @@ def collect(
         remove_partial_files(folder)
         failed = _failed_cohorts(folder) if retry_failed else set()
         pending = [c for c in every if c.cohort_id in failed or not _is_finished(folder, c)]
-        pending.sort(key=_size, reverse=True)  # the longest first, so that no worker ends long after the others
+        # The longest first, so that no worker ends long after the others.
+        pending.sort(key=_size, reverse=True)
         networks = sum(len(c.variants) for c in every)
         summary = CollectionSummary(folder, networks)
         if pending:
