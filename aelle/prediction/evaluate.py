@@ -38,7 +38,9 @@ def predict(folder: ExperimentFolder, *, progress: bool = True) -> Report:
         PredictionError: for an epoch without enough spectra, too few finished networks for the folds, or too
             few networks with an outcome of their own.
     """
-    dataset = require_varied(load_dataset(folder).require_predictable())
+    dataset = load_dataset(folder).require_predictable()
+    assign_folds(dataset)  # too few networks are refused before what is wrong with their values
+    require_varied(dataset)
     predictions, fit_seconds = cross_validate(dataset, progress=progress)
     report = evaluate(dataset, predictions, fit_seconds)
     page = render_page(report)

@@ -22,8 +22,9 @@ from aelle.prediction.stage import Table
 
 def fit(dataset: SpectraDataset, level: float) -> Predictor:
     """Fit a predictor; the folds that calibrate its intervals are cut as in the report."""
-    dataset = _by_network(require_varied(dataset.require_predictable()))
+    dataset = _by_network(dataset.require_predictable())
     epochs, folds = prediction_epochs(dataset), assign_folds(dataset)
+    require_varied(dataset)
     setting = dataset.experiment.prediction
     splits = validation_splits(
         np.ones(len(dataset.networks), bool), setting.ensemble, dataset.experiment.seed
