@@ -2,9 +2,14 @@
 
 import importlib.util
 import math
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from tests.synthetic import write_synthetic_experiment
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,12 +47,13 @@ def test_markers_that_are_missing_are_refused(results_table):
         results_table.replaced("# aelle\n")
 
 
-def test_verdicts_follow_from_their_numbers(results_table):
+@pytest.mark.parametrize("folder", ["", "doubled/"])
+def test_verdicts_follow_from_their_numbers(results_table, folder):
     correlation = {
         (row["task"], row["set"], row["epoch"], row["method"]): row["spearman"]
-        for row in results_table.read("goals_spearman.csv")
+        for row in results_table.read(folder + "goals_spearman.csv")
     }
-    rows = results_table.read("goals_verdicts.csv")
+    rows = results_table.read(folder + "goals_verdicts.csv")
     assert {row["goal"] for row in rows} >= {"b, trees", "b, learning curve", "c"}
     for row in rows:
         key = (row["task"], row["set"], row["epoch"])
@@ -64,3 +70,20 @@ def test_verdicts_follow_from_their_numbers(results_table):
             "c": low > 0,
         }
         assert row["met"] == (str(met[row["goal"]]) if row["goal"] in met else "")
+
+
+@pytest.mark.slow
+def test_the_goals_of_a_folder_are_evaluated_by_one_command(tmp_path):
+    folder = write_synthetic_experiment(tmp_path / "goals" / "digits-varied", networks=40)
+    (folder.root / "cohorts.json").write_text('{"cohort0000": [], "cohort0001": []}')
+    script = ROOT / "experiments" / "goals" / "evaluate.py"
+    arguments = [tmp_path / "goals", "--workers", "2", "--results", tmp_path / "results"]
+    subprocess.run([sys.executable, script, *arguments], check=True)
+    found = pd.read_csv(tmp_path / "results" / "goals_spearman.csv")
+    assert set(found["epoch"]) == {0, 1, 3}
+    assert found["networks"].between(39, 40).all()  # one diverges at epoch 2
+    at_start = found[found["epoch"] == 0].set_index("method")["spearman"]
+    assert at_start["AeLLE + architecture/size"] > 0.6, "the synthetic outcome follows the spectrum"
+    verdicts = pd.read_csv(tmp_path / "results" / "goals_verdicts.csv")
+    assert {"b, trees", "b, learning curve", "c"} <= set(verdicts["goal"])
+    assert not verdicts["method"].str.contains("readout").any(), "nothing of it was recorded"
