@@ -25,7 +25,7 @@ def axes(titles: Sequence[str], ranges: NDArray[np.float64], theme: Theme, dimen
         del each["automargin"], each["title"]["standoff"]
         each["backgroundcolor"] = theme.card
     scene = dict(zip(("xaxis", "yaxis", "zaxis"), found, strict=True))
-    return {"scene": scene | {"aspectmode": "cube", "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}}}}
+    return {"scene": scene | {"aspectmode": "cube", "camera": {"eye": {"x": 1.9, "y": 1.9, "z": 1.1}}}}
 
 
 def outside(
