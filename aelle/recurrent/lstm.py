@@ -88,7 +88,7 @@ class LSTM(Cell):
         return log_abs_det_of(output_matrix) + per_unit.sum(-1)
 
     def trajectory(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """All states: h from torch's fused kernel, then c from the gates, which h determines."""
+        """All states, by a loop of its own: torch's fused kernel keeps neither c nor the gates."""
         if self.population:
             return super().trajectory(inputs, state)
         return self._states_and_gates(inputs, state)[0]

@@ -53,6 +53,17 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def records_parser(description: str | None) -> argparse.ArgumentParser:
+    """Arguments of a figure of one folder of records, judged on networks its autoencoders have not seen."""
+    arguments = parser(description)
+    arguments.add_argument("folder", type=Path, help="records of at least 20 networks")
+    arguments.add_argument(
+        "--epoch", type=int, help="epoch of the spectra; the last one with spectra if not given"
+    )
+    arguments.add_argument("--folds", type=int, default=5)
+    return arguments
+
+
 def finish(
     options: argparse.Namespace,
     name: str,

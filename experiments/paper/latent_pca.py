@@ -10,13 +10,12 @@ unseen once (`--folds`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from common import AELLE, Verdict, finish, parser, run
+from common import AELLE, Verdict, finish, records_parser, run
 from held_out import Fold, folds, last_epoch
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
@@ -96,13 +95,7 @@ def judge(numbers: dict[str, Any]) -> Verdict:
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("folder", type=Path, help="records of at least 20 networks")
-    arguments.add_argument(
-        "--epoch", type=int, help="epoch of the spectra; the last one with spectra if not given"
-    )
-    arguments.add_argument("--folds", type=int, default=5)
-    options = arguments.parse_args()
+    options = records_parser(__doc__).parse_args()
     every = folds(options.folder, options.out / "work" / "latent_pca", options.folds)
     numbers, drawn = measure(every, options.epoch)
     finish(options, "latent_pca", drawn, numbers, judge(numbers), task=numbers["task"])

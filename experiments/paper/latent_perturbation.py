@@ -12,12 +12,11 @@ that of the worst third of the unseen networks.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import AELLE, Verdict, finish, panels, parser, run, zero_line
+from common import AELLE, Verdict, finish, panels, records_parser, run, zero_line
 from held_out import Fold, folds, last_epoch
 from scipy.stats import rankdata, zscore
 from sklearn.linear_model import Ridge
@@ -148,13 +147,7 @@ def draw(numbers: dict[str, Any]) -> Any:
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("folder", type=Path, help="records of at least 20 networks")
-    arguments.add_argument(
-        "--epoch", type=int, help="epoch of the spectra; the last one with spectra if not given"
-    )
-    arguments.add_argument("--folds", type=int, default=5)
-    options = arguments.parse_args()
+    options = records_parser(__doc__).parse_args()
     every = folds(options.folder, options.out / "work" / "latent_perturbation", options.folds)
     numbers = measure(every, options.epoch)
     finish(options, "latent_perturbation", {"": draw(numbers)}, numbers, judge(numbers), task=numbers["task"])

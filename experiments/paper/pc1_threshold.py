@@ -11,12 +11,11 @@ the spectra themselves.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import AELLE, Verdict, finish, panels, parser, run
+from common import AELLE, Verdict, finish, panels, records_parser, run
 from held_out import Fold, folds, last_epoch
 
 from aelle.embedding.dataset import spectrum_rows
@@ -153,13 +152,7 @@ def draw(numbers: dict[str, Any]) -> Any:
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("folder", type=Path, help="records of at least 20 networks")
-    arguments.add_argument(
-        "--epoch", type=int, help="epoch of the spectra; the last one with spectra if not given"
-    )
-    arguments.add_argument("--folds", type=int, default=5)
-    options = arguments.parse_args()
+    options = records_parser(__doc__).parse_args()
     every = folds(options.folder, options.out / "work" / "pc1_threshold", options.folds)
     numbers = measure(every, options.epoch)
     finish(options, "pc1_threshold", {"": draw(numbers)}, numbers, judge(numbers), task=numbers["task"])
