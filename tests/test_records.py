@@ -49,6 +49,17 @@ def test_running_and_finished_cohorts_read_as_one_table_without_duplicates(folde
     assert list(read_records(folder, ["status"]).columns) == ["network_id", "epoch", "status"]
 
 
+def test_a_filter_leaves_what_filtering_the_frame_would(folder):
+    rows = read_records(folder)
+    found = read_records(folder, ["status", "spectrum"], {"architecture": "lstm", "epoch": [0, 1]})
+    wanted = rows[(rows.architecture == "lstm") & rows.epoch.isin([0, 1])].reset_index(drop=True)
+    assert 0 < len(wanted) < len(rows)
+    pd.testing.assert_frame_equal(found, wanted[["network_id", "epoch", "status", "spectrum"]])
+    assert len(read_records(folder, where={"architecture": "none such"})) == 0
+    with pytest.raises(RecordsError, match="cannot be filtered by 'size'"):
+        read_records(folder, where={"size": 16})
+
+
 def test_a_finished_cohort_is_one_file_and_finishing_again_changes_nothing(folder):
     assert sorted(p.name for p in folder.records.iterdir()) == ["cohort0000.parquet", "cohort0001.parquet"]
     before = folder.finished_file("cohort0000").read_bytes()

@@ -20,6 +20,7 @@ from aelle.config import dump_experiment, parse_experiment
 from aelle.records import SCHEMA, ExperimentFolder, read_records, write_bytes, write_json, write_table
 
 NETWORKS, EPOCHS, COHORT = 76_928, 13, 256
+ARCHITECTURES = ("rnn", "gru", "lstm")
 
 
 def cohort_table(start: int, random: np.random.Generator) -> pa.Table:
@@ -32,6 +33,7 @@ def cohort_table(start: int, random: np.random.Generator) -> pa.Table:
     columns = {
         "network_id": [f"{n:012x}" for n in network],
         "cohort": [f"c{start}"] * rows,
+        "architecture": [ARCHITECTURES[start // COHORT % len(ARCHITECTURES)]] * rows,
         "epoch": epoch.astype(np.int32),
         "val_metric": random.uniform(size=rows),
         "status": ["ok"] * rows,
@@ -77,4 +79,8 @@ if __name__ == "__main__":
         timed("status", status, root)
         timed("read five scalar columns", read_records, root, ["status", "val_metric", "hidden_size"])
         timed("read spectra too", read_records, root, ["val_metric", "spectrum"])
+        timed("filter: one epoch, with spectra", read_records, root, ["val_metric", "spectrum"], {"epoch": 1})
+        timed(
+            "filter: one architecture, scalars", read_records, root, ["val_metric"], {"architecture": "lstm"}
+        )
         timed("read everything", read_records, root)
