@@ -31,7 +31,7 @@ test: lint types
 	$(BIN)/pytest -n auto --dist loadfile
 
 docs: $(DEVELOPED)
-	$(BIN)/mkdocs build --strict --file docs/site/mkdocs.yml
+	$(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

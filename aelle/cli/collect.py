@@ -1,0 +1,100 @@
+"""`aelle collect`: train networks and record their spectra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from aelle.cli import arguments
+
+if TYPE_CHECKING:
+    from aelle.collection.ray_engine import RayCluster
+    from aelle.config import Experiment
+    from aelle.integrations.collection import RecordsPruner
+    from aelle.records import ExperimentFolder
+
+
+@click.command()
+@arguments.experiment_file
+@arguments.output
+@arguments.overrides
+@arguments.quiet
+@click.option("--retry-failed", is_flag=True, help="Run again the cohorts in which networks failed.")
+@click.option("--extend", is_flag=True, help="Add the networks of a wider search space to the folder.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--address", help="Address of a running Ray cluster [default: start one on this machine].")
+@click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Share of a GPU a Ray task needs.")
+@click.option("--prune", type=arguments.PATH, help="Predictor (a folder) by which to stop networks.")
+@click.option(
+    "--prune-quantile",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Stop where the prediction is below this quantile of the predictor's training networks.",
+)
+@click.option(
+    "--prune-by",
+    type=click.Choice(["interval", "predicted"]),
+    default="interval",
+    show_default=True,
+    help="Stop where the whole interval is below it, or where the predicted value is.",
+)
+def collect(
+    experiment_file: Path,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    quiet: bool,
+    retry_failed: bool,
+    extend: bool,
+    engine: str,
+    address: str | None,
+    gpus: float,
+    prune: Path | None,
+    prune_quantile: float,
+    prune_by: Literal["interval", "predicted"],
+) -> None:
+    """Train networks and record their spectra.
+
+    Stop it however you like; the same command resumes where it was.
+    """
+    experiment, folder = arguments.load(experiment_file, output, overrides)
+    collect_records(
+        experiment,
+        folder,
+        progress=not quiet,
+        on_epoch=None if prune is None else _pruner(experiment, prune, prune_quantile, prune_by),
+        retry_failed=retry_failed,
+        extend=extend,
+        engine=_cluster(engine, address, gpus),
+    )
+
+
+def collect_records(experiment: Experiment, folder: ExperimentFolder, **options: Any) -> None:
+    """Collect, and say how it went."""
+    from aelle.collection.collect import collect
+
+    click.echo(collect(experiment, folder, **options))
+
+
+def _cluster(engine: str, address: str | None, gpus: float) -> RayCluster | None:
+    if engine == "ray":
+        from aelle.collection.ray_engine import RayCluster
+
+        return RayCluster(address, gpus)
+    if address is not None:
+        raise click.UsageError("--address goes with --engine ray")
+    return None
+
+
+def _pruner(
+    experiment: Experiment, predictor: Path, quantile: float, by: Literal["interval", "predicted"]
+) -> RecordsPruner:
+    from aelle.integrations.collection import RecordsPruner
+    from aelle.integrations.rule import PruningRule
+
+    pruner = RecordsPruner(predictor.resolve(), PruningRule(quantile, by=by))
+    epochs = [epoch for epoch in range(experiment.training.epochs + 1) if experiment.spectrum.at(epoch)]
+    pruner.require_fit(task=experiment.task.name, spectrum_state=experiment.spectrum.state, epochs=epochs)
+    return pruner

@@ -1,0 +1,61 @@
+"""The group of commands, and how an error ends it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from aelle.cli.collect import collect
+from aelle.cli.explore import explore
+from aelle.cli.export import export
+from aelle.cli.import_ import import_
+from aelle.cli.predict import predict
+from aelle.cli.run import run
+from aelle.cli.status import status
+from aelle.cli.train import train
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="aelle")
+def cli() -> None:
+    """Lyapunov spectra of recurrent networks: collect, train, predict, explore.
+
+    An experiment is one TOML file; its results are one folder, artifacts/<name>. Every stage reads only
+    the files of the stages before it and can be run again alone.
+    """
+
+
+for _command in (collect, train, predict, explore, export, import_, status, run):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong by the user's doing is one line and exit code 2."""
+    sys.exit(_guarded(cli))
+
+
+def _guarded(command: Callable[..., Any]) -> int:
+    if os.environ.get("AELLE_DEBUG"):
+        return command(standalone_mode=False) or 0
+    try:
+        command(standalone_mode=False)
+    except click.exceptions.Abort:
+        return _complain("interrupted; the same command resumes", 130)
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command resumes", 130)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        # Every error a user can cause is one of these, with its own sentence; AELLE_DEBUG=1 shows where.
+        return _complain(" ".join(str(error).split()) or type(error).__name__, 2)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"aelle: {message}", err=True)
+    return code

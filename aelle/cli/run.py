@@ -1,0 +1,37 @@
+"""`aelle run`: every stage in order, for one experiment after another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aelle.cli import arguments
+from aelle.cli.collect import collect_records
+from aelle.cli.explore import write_page
+from aelle.cli.predict import evaluate
+from aelle.cli.train import train_autoencoder
+
+
+@click.command()
+@click.argument("experiment_files", type=arguments.PATH, nargs=-1, required=True)
+@arguments.output
+@arguments.overrides
+@arguments.quiet
+def run(
+    experiment_files: tuple[Path, ...], output: Path | None, overrides: tuple[str, ...], quiet: bool
+) -> None:
+    """Collect, train, predict and write the page, for one experiment after another."""
+    if output is not None and len(experiment_files) > 1:
+        raise click.UsageError("--output takes one experiment file")
+    loaded = [arguments.load(file, output, overrides) for file in experiment_files]
+    for experiment, folder in loaded:
+        click.secho(f"\n{experiment.name}", bold=True)
+        collect_records(experiment, folder, progress=not quiet)
+        train_autoencoder(folder, quiet)
+        click.echo(evaluate(folder, quiet))
+        write_page(folder, folder.page)
+    click.secho("\nOpen in a browser:", bold=True)
+    for _, folder in loaded:
+        click.echo(f"  {folder.page.resolve().as_uri()}\n  {folder.root.resolve().as_uri()}/report.html")
+    click.echo("or serve the full explorer with: " + "; ".join(f"aelle explore {f.root}" for _, f in loaded))

@@ -1,0 +1,85 @@
+"""What is collected: the search space, the task, how networks learn, and when spectra are taken."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from aelle.config.values import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Strict, searched
+
+
+class Networks(Strict):
+    """The search space. A plain list is a grid axis; a distribution is drawn anew for every network.
+
+    `cell_options` are fixed hyperparameters of an architecture, checked by it: `cell_options.cornn.dt = 0.05`.
+    """
+
+    architecture: searched(str) = ["rnn", "gru", "lstm"]  # type: ignore[valid-type]
+    hidden_size: searched(PositiveInt) = [16, 32]  # type: ignore[valid-type]
+    num_layers: searched(PositiveInt) = 1  # type: ignore[valid-type]
+    bias: bool = False
+    per_combination: PositiveInt = 20
+    init_gain: searched(PositiveFloat) | None = None  # type: ignore[valid-type]
+    init_scale: searched(PositiveFloat) | None = None  # type: ignore[valid-type]
+    learning_rate: searched(PositiveFloat) = 0.003  # type: ignore[valid-type]
+    dropout: searched(Fraction) = 0.0  # type: ignore[valid-type]
+    weight_decay: searched(NonNegativeFloat) = 0.0  # type: ignore[valid-type]
+    cell_options: dict[str, dict[str, float]] = {}
+
+    @model_validator(mode="after")
+    def _one_initialisation(self) -> Networks:
+        if self.init_gain is not None and self.init_scale is not None:
+            raise ValueError("give init_gain (U(±gain/√H)) or init_scale (U(±scale)), not both")
+        return self
+
+
+class Task(Strict):
+    """What the networks learn; `options` are the task's own arguments, checked by the task.
+
+    `data_folder` holds the data files of tasks that need any; without it the folder in the environment
+    variable AELLE_DATA is taken, else files are downloaded. It decides nothing about the records.
+    """
+
+    name: str
+    options: dict[str, bool | int | float | str] = {}
+    data_folder: str | None = None
+
+
+class Training(Strict):
+    """How the networks learn.
+
+    `backend` "native" trains one network after another with torch's kernels, in `workers` processes (0: one a
+    core); "population" trains a cohort as one batch on `device`; "auto" takes the latter where there is a GPU.
+    `cohort_size = 0` means 5 networks for "native", and as many as free memory holds for "population".
+    """
+
+    epochs: PositiveInt = 12
+    batch_size: PositiveInt = 32
+    gradient_clip: PositiveFloat | None = None
+    backend: Literal["auto", "native", "population"] = "auto"
+    device: str = "auto"
+    workers: Annotated[int, Field(ge=0)] = 0
+    cohort_size: Annotated[int, Field(ge=0)] = 0
+    keep_checkpoints: bool = False
+    stop_after_failures: PositiveInt = 3
+
+
+class Spectrum(Strict):
+    """When and how the spectrum is taken: `sequences` driving sequences of `steps` steps after `warmup`.
+
+    `also` lists what is recorded besides at the same epochs: "hidden", the spectrum with state = "hidden";
+    "noise", the spectrum under inputs = "noise"; "readout", growth backward in time from the readout.
+    """
+
+    epochs: list[Annotated[int, Field(ge=0)]] | Literal["all"] = [0, 1, 3]
+    sequences: PositiveInt = 8
+    steps: PositiveInt = 60
+    warmup: Annotated[int, Field(ge=0)] = 40
+    state: Literal["full", "hidden"] = "full"
+    inputs: Literal["validation", "noise"] = "validation"
+    also: list[Literal["hidden", "noise", "readout"]] = []
+
+    def at(self, epoch: int) -> bool:
+        """Say whether the spectrum is due after `epoch` epochs of training."""
+        return self.epochs == "all" or epoch in self.epochs

@@ -1,0 +1,55 @@
+"""The columns of the records: one row is one network at one epoch."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA = pa.schema(
+    [
+        ("network_id", pa.string()),
+        ("cohort", pa.string()),
+        ("experiment", pa.string()),
+        ("task", pa.string()),
+        ("architecture", pa.string()),
+        ("hidden_size", pa.int32()),
+        ("num_layers", pa.int32()),
+        ("bias", pa.bool_()),
+        ("init_scale", pa.float64()),  # p of U(±p), on every recurrent parameter
+        ("init_gain", pa.float64()),  # p·sqrt(hidden_size)
+        ("learning_rate", pa.float64()),
+        ("dropout", pa.float64()),
+        ("weight_decay", pa.float64()),
+        ("batch_size", pa.int32()),
+        ("seed", pa.int64()),
+        ("epoch", pa.int32()),  # 0 is before training
+        ("train_loss", pa.float64()),
+        ("val_loss", pa.float64()),
+        ("val_metric", pa.float64()),
+        ("metric_name", pa.string()),
+        ("higher_is_better", pa.bool_()),
+        ("status", pa.string()),  # ok, diverged, failed or pruned
+        ("spectrum", pa.list_(pa.float32())),  # descending, nats per step; null where not taken
+        ("spectrum_se", pa.list_(pa.float32())),  # standard error of each exponent
+        ("spectrum_std", pa.list_(pa.float32())),  # temporal standard deviation of local exponents
+        ("spectrum_state", pa.string()),  # full or hidden
+        ("spectrum_inputs", pa.string()),  # validation or noise
+        ("trusted_count", pa.int32()),
+        ("certificate", pa.float64()),
+        ("weight_statistics", pa.map_(pa.string(), pa.float32())),  # where the spectrum was taken
+        ("layer_sizes", pa.list_(pa.int32())),  # state size of each layer
+        ("train_seconds", pa.float64()),
+        ("spectrum_seconds", pa.float64()),
+        # Only where [spectrum] also asks for them; files of earlier versions lack these columns.
+        ("spectrum_hidden", pa.list_(pa.float32())),  # as `spectrum`, with state = "hidden"
+        ("spectrum_noise", pa.list_(pa.float32())),  # as `spectrum`, with inputs = "noise"
+        ("readout_growth", pa.list_(pa.float32())),  # nats at each of growth_lags(sequence length)
+        ("also_seconds", pa.float64()),  # what these three cost together
+    ]
+)
+LATER_COLUMNS = ("spectrum_hidden", "spectrum_noise", "readout_growth", "also_seconds")
+STATUSES = ("ok", "diverged", "failed", "pruned")
+TIMINGS = (
+    "train_seconds",
+    "spectrum_seconds",
+    "also_seconds",
+)  # the only columns in which two equal runs may differ
