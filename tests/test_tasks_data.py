@@ -159,24 +159,25 @@ def idx(sizes, data, magic=b"\x00\x00\x08"):
 
 
 def test_idx_files():
-    found = read_idx(idx((2, 3), bytes(range(6))), "x")
-    assert found.tolist() == [[0, 1, 2], [3, 4, 5]]
+    content = idx((2, 3), bytes(range(6)))
+    for found in (read_idx(content, "x.gz"), read_idx(gzip.decompress(content), "x")):
+        assert found.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"no gzip", "x: not a whole gzip file"),
-        (idx((2, 3), bytes(6))[:-9], "x: not a whole gzip file"),
-        (idx((2, 3), bytes(5)), "x: holds 5 bytes of data, its header announces 6"),
-        (idx((2,), bytes(2), b"\x00\x00\x0d"), "x: not an IDX file of unsigned bytes"),
-        (gzip.compress(b"\x00\x00\x08\x03\x00"), "x: truncated inside its header"),
+        (b"no gzip", r"x\.gz: not a whole gzip file"),
+        (idx((2, 3), bytes(6))[:-9], r"x\.gz: not a whole gzip file"),
+        (idx((2, 3), bytes(5)), r"x\.gz: holds 5 bytes of data, its header announces 6"),
+        (idx((2,), bytes(2), b"\x00\x00\x0d"), r"x\.gz: not an IDX file of unsigned bytes"),
+        (gzip.compress(b"\x00\x00\x08\x03\x00"), r"x\.gz: truncated inside its header"),
     ],
     ids=["no gzip", "cut short", "too little data", "other type", "no header"],  # a gzip file holds the time
 )
 def test_damaged_idx_files_are_one_line(content, message):
     with pytest.raises(TaskError, match=message):
-        read_idx(content, "x")
+        read_idx(content, "x.gz")
 
 
 def mnist(**options):
@@ -240,13 +241,31 @@ def generated_mnist(tmp_path, monkeypatch):
     return write
 
 
+@pytest.fixture
+def uncompressed_mnist(generated_mnist, monkeypatch):
+    """The same without compression, under one of the two names in use: a folder, and a way to write it."""
+
+    def write(dot, cut=0):
+        folder, hashes = generated_mnist(), {}
+        for path in sorted((Path(folder) / "mnist").glob("*.gz")):
+            content, name = gzip.decompress(path.read_bytes()), path.stem
+            content = content[: len(content) - cut]
+            hashes[name] = hashlib.sha256(content).hexdigest()
+            path.with_name(name.replace("-idx", ".idx") if dot else name).write_bytes(content)
+            path.unlink()
+        monkeypatch.setattr(sequential_mnist, "_UNCOMPRESSED_HASHES", hashes)
+        return folder
+
+    return write
+
+
 def test_the_full_source_keeps_test_images_apart_and_every_image_with_its_label(generated_mnist):
     folder = generated_mnist()
     full = make_task("sequential_mnist", {"source": "full"}, folder)
     assert [len(s) for s in (full.train, full.validation, full.test)] == [110, 10, 30]
     for split in (full.train, full.validation, full.test):  # each label was made from its image
         assert torch.equal(split.inputs[:, 0, 0].long() % 10, split.targets)
-    images = read_idx((Path(folder) / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes(), "x")
+    images = read_idx((Path(folder) / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes(), "x.gz")
     assert torch.equal(full.test.inputs, images)
     learnt = {bytes(i.flatten().tolist()) for i in torch.cat([full.train.inputs, full.validation.inputs])}
     assert len(learnt) == 120
@@ -281,6 +300,41 @@ def test_files_of_the_full_source_that_are_wrong_are_one_line(generated_mnist, r
     with pytest.raises(TaskError, match=message) as caught:
         make_task("sequential_mnist", {"source": "full"}, generated_mnist(**replaced))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dot", [False, True], ids=["train-images-idx3-ubyte", "train-images.idx3-ubyte"])
+def test_uncompressed_files_are_read_too(uncompressed_mnist, dot):
+    full = make_task("sequential_mnist", {"source": "full"}, uncompressed_mnist(dot))
+    assert [len(s) for s in (full.train, full.validation, full.test)] == [110, 10, 30]
+    for split in (full.train, full.validation, full.test):  # each label was made from its image
+        assert torch.equal(split.inputs[:, 0, 0].long() % 10, split.targets)
+
+
+@pytest.mark.parametrize("dot", [False, True])
+def test_uncompressed_files_that_are_wrong_are_one_line(uncompressed_mnist, dot):
+    folder = uncompressed_mnist(dot, cut=100)
+    spelt = r"train-images\.idx3-ubyte" if dot else "train-images-idx3-ubyte"
+    with pytest.raises(TaskError, match=f"^{spelt}: holds 93980 bytes of data, its header announces 94080"):
+        make_task("sequential_mnist", {"source": "full"}, folder)
+    for path in (Path(folder) / "mnist").iterdir():
+        path.write_bytes(b"\x00\x00\x0d" + path.read_bytes()[3:])
+    with pytest.raises(TaskError, match=f"{spelt}: its SHA-256 is .* the file is damaged or another one"):
+        make_task("sequential_mnist", {"source": "full"}, folder)
+    sequential_mnist._UNCOMPRESSED_HASHES.update(
+        {
+            path.name.replace(".idx", "-idx"): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in (Path(folder) / "mnist").iterdir()
+        }
+    )
+    with pytest.raises(TaskError, match=f"^{spelt}: not an IDX file of unsigned bytes"):
+        make_task("sequential_mnist", {"source": "full"}, folder)
+
+
+def test_published_hashes_are_of_the_same_content():
+    folder = Path(data_folder("mnist")) / "mnist"
+    for path in folder.glob("*.gz"):
+        found = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+        assert found == sequential_mnist._UNCOMPRESSED_HASHES[path.stem]
 
 
 def test_motion_capture_is_standardised_by_its_training_frames():

@@ -19,11 +19,15 @@ DATA_VARIABLE = "AELLE_DATA"
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file: its path inside a data folder, and where it can be had with which SHA-256, where known."""
+    """One file: its path inside a data folder, and where it can be had with which SHA-256, where known.
+
+    `alternatives` are other forms of the same content, which a folder may hold instead.
+    """
 
     path: str
     sha256: str | None = None
     url: str | None = None
+    alternatives: tuple[DataFile, ...] = ()
 
 
 def locate(file: DataFile, data_folder: str | Path | None = None) -> Path:
@@ -42,12 +46,14 @@ def locate(file: DataFile, data_folder: str | Path | None = None) -> Path:
     if not folder.is_dir():
         origin = "[task] data_folder" if data_folder is not None else DATA_VARIABLE
         raise TaskError(f"the data folder {folder} ({origin}) does not exist")
-    path = folder / file.path
-    if not path.is_file():
-        raise TaskError(f"the data folder {folder} has no file {file.path}")
-    if file.sha256 is not None:
-        _check(path, file.sha256)
-    return path
+    for form in (file, *file.alternatives):
+        path = folder / form.path
+        if path.is_file():
+            if form.sha256 is not None:
+                _check(path, form.sha256)
+            return path
+    others = f", nor {' or '.join(f.path for f in file.alternatives)}" if file.alternatives else ""
+    raise TaskError(f"the data folder {folder} has no file {file.path}{others}")
 
 
 def read_bytes(file: DataFile, data_folder: str | Path | None = None) -> bytes:
@@ -56,7 +62,15 @@ def read_bytes(file: DataFile, data_folder: str | Path | None = None) -> bytes:
     Raises:
         TaskError: where it cannot be found or read.
     """
-    path = locate(file, data_folder)
+    return read_found(locate(file, data_folder))
+
+
+def read_found(path: Path) -> bytes:
+    """Content of a file.
+
+    Raises:
+        TaskError: where it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
