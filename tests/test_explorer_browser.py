@@ -70,6 +70,25 @@ def test_click_shows_spectra_and_learning_curve(browser, address):
         assert "validation loss" in [name for name, _ in traces(page, "#curves")]
 
 
+def test_points_are_seen_before_plotly_has_started(browser, address):
+    held = []
+    browser.route("**/plotly.min.js", lambda route: held.append(route))
+    with opened(browser, address) as page:
+        page.wait_for_selector("#map canvas.first-look")
+        painted = page.eval_on_selector(
+            "#map canvas.first-look",
+            "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, k) => k % 4 === 3 && v > 0).length",
+        )
+        assert painted > 60 * 20  # sixty points of nine pixels across, some of them overlapping
+        page.wait_for_selector("#spectra >> text=Click a point")  # words need no plotly
+        assert page.evaluate("window.Plotly === undefined")
+        for route in list(held):
+            route.continue_()
+        browser.unroute("**/plotly.min.js")
+        wait_for_map(page)
+        page.wait_for_selector("#map canvas.first-look", state="detached")
+
+
 def test_hover_shows_a_card(browser, address):
     with opened(browser, address) as page:
         wait_for_map(page)

@@ -8,12 +8,15 @@
     i4: Int32Array, u4: Uint32Array};
   const latest = {}, drawn = {};  // the figure of each place: as last received, and as last drawn
 
-  const plotly = new Promise((resolve) => {
-    const script = document.createElement("script");
-    script.src = document.currentScript.src.replace(/assets\/figures\.js.*/, "_dash-component-suites/plotly/package_data/plotly.min.js");
-    script.onload = () => resolve(window.Plotly);
-    document.head.append(script);
-  });
+  const SOURCE = document.currentScript.src.replace(/assets\/figures\.js.*/, "_dash-component-suites/plotly/package_data/plotly.min.js");
+
+  const toHead = (kind, what) => document.head.append(Object.assign(document.createElement(kind), what));
+
+  /* Plotly takes half a second to start. It is fetched while the page is filled in, and started once there is
+     something to draw. */
+  let fetched = false, starting = null;
+  const fetchPlotly = () => { if (!fetched) { fetched = true; toHead("link", {rel: "preload", as: "script", href: SOURCE}); } };
+  const started = () => starting ??= new Promise((resolve) => toHead("script", {src: SOURCE, onload: () => resolve(window.Plotly)}));
 
   /** Packed arrays ({dtype, bdata}) of a figure become typed arrays, once. */
   const unpacked = (value) => {
@@ -23,6 +26,14 @@
       return new ARRAYS[value.dtype](Uint8Array.from(atob(value.bdata), (c) => c.charCodeAt(0)).buffer);
     }
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, unpacked(part)]));
+  };
+
+  /** Words in the place of a figure. */
+  const say = (name, words) => {
+    const place = document.getElementById(name), graph = place?.querySelector(":scope > .graph");
+    if (graph) window.Plotly.purge(graph);
+    place?.replaceChildren(Object.assign(document.createElement("p"), {className: "says", textContent: words}));
+    drawn[name] = latest[name];
   };
 
   /** The part of the page that plotly draws into. */
@@ -49,6 +60,15 @@
     toImageButtonOptions: {filename: `aelle-${name}`, scale: 2},
   });
 
+  /** Plotly's first lines take several times as long as later ones: they are drawn unseen while nobody waits. */
+  const rehearse = () => {
+    const stage = Object.assign(document.createElement("div"), {style: "position: absolute; left: -999px; width: 300px; height: 200px"});
+    const [x, y] = [[0, 1], [0, 1]], band = {x, y, mode: "lines", fill: "tonexty"}, other = {xaxis: "x2", yaxis: "y2"};
+    const title = {text: "x"}, axes = {xaxis: {domain: [0, 0.4], title}, yaxis: {title}, xaxis2: {domain: [0.6, 1]}, yaxis2: {anchor: "x2"}};
+    document.body.append(stage);
+    window.Plotly.newPlot(stage, [band, {...band, ...other}], axes).then(() => { window.Plotly.purge(stage); stage.remove(); });
+  };
+
   /** On a projector type and lines are larger; a figure says its own sizes, so they are multiplied here. */
   const enlarged = (value, key = "") => {
     if (typeof value === "number") return value;
@@ -70,14 +90,19 @@
   /** Draw a figure where it is seen, then say so; of figures in a hidden view only the last is drawn, once shown. */
   const draw = async (name, figure) => {
     latest[name] = figure;
-    const Plotly = await plotly, graph = graphOf(name);
-    if (latest[name] !== figure || !graph || !figure || graph.closest("[hidden]")) return graph;
+    if (figure?.message !== undefined) return say(name, figure.message);
+    const Plotly = await started(), place = document.getElementById(name);
+    if (latest[name] !== figure || !place || place.closest("[hidden]")) return null;
+    const graph = graphOf(name);
     const {data, layout} = sized(figure);
     drawn[name] = figure;
     await Plotly.react(graph, data, {...layout}, config(name));
+    if (latest[name] !== figure) return null;
+    for (const other of [...place.children]) if (other !== graph) other.remove();
     if (!graph.dataset.bound) {
       graph.dataset.bound = "yes";
       graph.on("plotly_click", (event) => clicked(event.points[0]?.customdata));
+      if (name === "map") requestIdleCallback(rehearse, {timeout: 2000});
     }
     return graph;
   };
@@ -92,11 +117,11 @@
   };
 
   /** A view is shown: what came while it was hidden is drawn, and the rest takes the size the window has now. */
-  const shown = async (tab) => {
-    const Plotly = await plotly;
+  const shown = (tab) => {
+    fetchPlotly();
     for (const name of Object.keys(latest).filter((one) => SEEN[one] === tab)) {
       if (drawn[name] !== latest[name]) draw(name, latest[name]);
-      else if (latest[name]) Plotly.Plots.resize(graphOf(name));
+      else if (latest[name].message === undefined) window.Plotly.Plots.resize(graphOf(name));
     }
   };
 

@@ -48,11 +48,10 @@
 
   const show = async (moving = false) => {
     if (!state.figure || !graphOf("map")) return;
-    const isMap = state.figure.data[0]?.name?.startsWith("selection");  // else a message
-    const figure = isMap ? composed(!onCanvas()) : state.figure;
+    const figure = composed(!onCanvas());
     state.drawn = JSON.stringify(state.marks);
     const graph = await draw("map", moving ? figure : {...figure, layout: {...figure.layout, transition: undefined}});
-    if (!graph || !isMap) return;
+    if (!graph) return;
     bind(graph);
     ringsOnCanvas();
   };
@@ -91,10 +90,19 @@
   window.dash_clientside = Object.assign({}, window.dash_clientside, {latent_map: {
     figure: (figure) => {
       if (!figure) return;
+      if (figure.message !== undefined) {
+        state.figure = null;
+        draw("map", figure);
+        return;
+      }
       // Marks that were asked for after this figure was are newer than those in it.
       const newer = state.asked && JSON.stringify(state.asked) !== JSON.stringify(figure.layout.meta ?? null);
       Object.assign(state, {figure: unpacked(figure), marks: newer ? state.marks : null, where: null});
-      show(Boolean(figure.layout.transition));
+      const place = document.getElementById("map");
+      if (place && flat() && !window.Plotly) {
+        window.aelleFirstLook.draw(place, points(), state.figure.layout);
+        setTimeout(show, 30);  // time for it to be seen
+      } else show(Boolean(figure.layout.transition));
     },
     marks: (found) => {
       if (!found) return;

@@ -60,7 +60,7 @@ def _draw(app: Dash, source: Source) -> None:
         try:
             projection = source.projection(method, flat)
         except ExplorerError as error:
-            return message(theme, str(error)), ""
+            return message(str(error)), ""
         colour = colour if colour in data.points else "final_metric"
         shape, size = (name if name in data.points else None for name in (shape, size))
         epoch, keep = epoch_at(data, place), filter_mask(data.points, filters or {})

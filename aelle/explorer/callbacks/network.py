@@ -69,7 +69,7 @@ def _draw(app: Dash, source: Source) -> None:
             return (no_update,) * 4
         theme, data, focus = theme_named(asked["theme"]), source.data, asked["focus"]
         if data is None or focus is None or focus not in data.networks.index:
-            blank = message(theme, "Click a point on the map, or find a network by its id")
+            blank = message("Click a point on the map, or find a network by its id")
             return blank, blank, "Lyapunov spectrum", "Learning curve"
         name = str(data.networks["network_id"][focus])
         return (

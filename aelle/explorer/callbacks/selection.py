@@ -174,10 +174,10 @@ def _special(app: Dash, source: Source) -> None:
         epoch, theme = epoch_at(data, asked["epoch"]), theme_named(asked["theme"])
         groups = groups_of(asked["selection"], shown_networks(data, epoch, asked["filters"]), theme)
         if len(groups) < 2:
-            return message(theme, "Draw around some points to see what is special about them"), ""
+            return message("Draw around some points to see what is special about them"), ""
         one, other = groups[:2]
         found = contrasts(data, one.networks, other.networks, epoch)
         if not found:
-            return message(theme, "The two groups have no networks at this epoch"), ""
+            return message("The two groups have no networks at this epoch"), ""
         figure = contrast_histograms(found, (one.name, other.name), theme, colours=(one.colour, other.colour))
         return figure, in_words(found, one.name, other.name)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.filters import filter_mask
 from aelle.explorer.groups import Group
-from aelle.explorer.theme import Theme, as_text, base_layout
+from aelle.explorer.theme import Theme
 
 Selection = Mapping[str, Sequence[int]]
 
@@ -46,13 +44,9 @@ def groups_of(selection: Selection, shown: NDArray[np.int64], theme: Theme) -> l
     return groups
 
 
-def message(theme: Theme, text: str) -> go.Figure:
-    """An empty figure that says what to do."""
-    lines = "<br>".join(as_text(line) for line in textwrap.wrap(text, 52))
-    note = {"text": lines, "showarrow": False, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper",
-            "font": {"size": 14, "color": theme.muted}}  # fmt: skip
-    hidden = {"visible": False}
-    return go.Figure(layout=base_layout(theme, annotations=[note], xaxis=hidden, yaxis=hidden))
+def message(text: str) -> dict[str, str]:
+    """What stands in the place of a figure and says what to do. The browser shows it as text, without plotly."""
+    return {"message": text}
 
 
 def short(value: object) -> str:

@@ -69,7 +69,7 @@ def _show(app: Dash, source: Source) -> None:
         try:
             decoder = source.decoder()
         except ExplorerError as error:
-            return message(theme, str(error)), None, "", "", ""
+            return message(str(error)), None, "", "", ""
         here = walker(data, source.projection(), decoder, np.array(latent, float), epoch)
         if focus is None:
             origin = "from the mean of all networks; click one to start from it"
