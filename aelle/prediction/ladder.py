@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
+from aelle.embedding.trees import extra_trees, parameters_unchecked
 from aelle.prediction.known import Known
 
 Rung = Callable[[Known, np.ndarray, np.ndarray, int], np.ndarray]
@@ -141,7 +142,7 @@ def _extrapolate(curve: np.ndarray, final_epoch: int) -> float:
 
 def trees(seed: int) -> ExtraTreesRegressor:
     """Extra-trees for a few hundred networks."""
-    return ExtraTreesRegressor(100, min_samples_leaf=2, max_features=0.5, random_state=seed)
+    return extra_trees(100, seed)
 
 
 def _boosting(seed: int) -> GradientBoostingRegressor:
@@ -163,8 +164,9 @@ def _fit_predict(
     if not seen.any():
         return np.zeros(len(inputs))
     model = make_pipeline(SimpleImputer(strategy="median"), regressor)
-    model.fit(inputs[training][:, seen], scores)
-    predicted: np.ndarray = model.predict(inputs[:, seen])
+    with parameters_unchecked():
+        model.fit(inputs[training][:, seen], scores)
+        predicted: np.ndarray = model.predict(inputs[:, seen])
     return predicted
 
 
