@@ -1,11 +1,13 @@
-# `make demo` runs the whole pipeline on real data; `make test` lints, type-checks and tests.
+# `make demo` runs the whole pipeline on real data; `make test` lints, type-checks and runs all tests, `make quick`
+# only the fast ones.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
+PYTEST := $(BIN)/pytest -n auto --dist loadgroup
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test quick lint types docs clean
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,7 +30,10 @@ types: $(DEVELOPED)
 	$(BIN)/mypy
 
 test: lint types
-	$(BIN)/pytest -n auto --dist loadfile
+	$(PYTEST)
+
+quick: $(DEVELOPED)
+	$(PYTEST) -m "not slow"
 
 docs: $(DEVELOPED)
 	$(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
