@@ -12,13 +12,17 @@ from aelle.config import dump_experiment, parse_experiment
 from aelle.records import ExperimentFolder, finish_cohort, write_bytes, write_epoch
 
 EPOCHS = 6
+SMALL_AUTOENCODER = {"epochs": 20, "forest_trees": 4}  # where a test is not about how well it predicts
 SPECTRUM_EPOCHS = (0, 1, 3)
 
 
-def write_synthetic_experiment(root: Path, networks: int = 60, seed: int = 0, name: str = "synthetic"):
-    """Write `networks` networks in cohorts of 20; return the ExperimentFolder."""
+def write_synthetic_experiment(
+    root: Path, networks: int = 60, seed: int = 0, name: str = "synthetic", **sections
+):
+    """Write `networks` networks in cohorts of 20, under the settings in `sections`; return the ExperimentFolder."""
     folder = ExperimentFolder(Path(root))
-    experiment = parse_experiment({"name": name, "task": {"name": "digits"}, "training": {"epochs": EPOCHS}})
+    content = {"name": name, "task": {"name": "digits"}, "training": {"epochs": EPOCHS}}
+    experiment = parse_experiment(content | sections)
     write_bytes(folder.experiment_file, dump_experiment(experiment).encode())
     random = np.random.default_rng(seed)
     members = [_network(i, random) for i in range(networks)]

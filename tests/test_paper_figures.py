@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from aelle.records import read_records
-from tests.synthetic import write_synthetic_experiment
+from tests.synthetic import SMALL_AUTOENCODER, write_synthetic_experiment
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "paper"
 RESULTS = FOLDER.parent / "results" / "paper"
@@ -31,20 +31,29 @@ def _scripts_importable(monkeypatch):
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    return write_synthetic_experiment(tmp_path_factory.mktemp("records"), networks=60).root
+    root = tmp_path_factory.mktemp("records")
+    return write_synthetic_experiment(root, networks=60, autoencoder=SMALL_AUTOENCODER).root
 
 
 def script(name):
     return importlib.import_module(name)
 
 
-def run(name, out, *arguments):
-    """Run a script as its README says; return its numbers and its last line."""
-    command = [sys.executable, str(FOLDER / f"{name}.py"), *map(str, arguments), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def numbers_of(out):
     [written] = out.glob("*.json")
-    return json.loads(written.read_text(encoding="utf-8")), done.stdout.splitlines()[-1]
+    return json.loads(written.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a script as its README says, but in this process; return its numbers and its last line."""
+
+    def run_script(name, out, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments), "--out", str(out)])
+        script("common").run(script(name).main)
+        return numbers_of(out), capsys.readouterr().out.splitlines()[-1]
+
+    return run_script
 
 
 def check_written(out, found, line, pictures=1):
@@ -79,14 +88,17 @@ def test_every_figure_is_tested():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_figures_that_need_no_records(name, tmp_path):
-    found, line = run(name, tmp_path, *TINY[name])
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *TINY[name], "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found, line = numbers_of(tmp_path), done.stdout.splitlines()[-1]
     check_written(tmp_path, found, line)
     assert found["command"] == f"python experiments/paper/{name}.py {' '.join(TINY[name])}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OF_RECORDS)
-def test_figures_of_records(name, tmp_path, records):
+def test_figures_of_records(name, tmp_path, records, run):
     folds = [] if name == "convergence_over_epochs" else ["--folds", "2"]
     found, line = run(name, tmp_path, records, *folds)
     check_written(tmp_path, found, line, OF_RECORDS[name])
@@ -94,7 +106,7 @@ def test_figures_of_records(name, tmp_path, records):
 
 
 @pytest.mark.slow
-def test_exponents_against_loss(tmp_path, records):
+def test_exponents_against_loss(tmp_path, records, run):
     found, line = run("exponent_against_loss", tmp_path, "--characters", records, "--motion-capture", records)
     check_written(tmp_path, found, line)
     assert not found[
@@ -103,7 +115,7 @@ def test_exponents_against_loss(tmp_path, records):
 
 
 @pytest.mark.slow
-def test_novel_inputs_of_networks_with_their_weights(tmp_path):
+def test_novel_inputs_of_networks_with_their_weights(tmp_path, run):
     from aelle import collect
     from aelle.config import parse_experiment
 
@@ -119,6 +131,7 @@ def test_novel_inputs_of_networks_with_their_weights(tmp_path):
             },
             "training": {"epochs": 1, "keep_checkpoints": True, "workers": 1, "batch_size": 256},
             "spectrum": {"epochs": [0, 1], "sequences": 2, "steps": 20, "warmup": 10},
+            "autoencoder": SMALL_AUTOENCODER,
         }
     )
     collect(experiment, tmp_path / "records", progress=False)
