@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from aelle.recurrent.elman import TanhRNN
 
@@ -22,6 +23,7 @@ def kill_worker_once(rows):
     """Kill this worker with SIGKILL, the first time any worker gets to epoch 2."""
     marker = os.environ["AELLE_TEST_MARKER"]
     if rows[0]["epoch"] == 2 and not os.path.exists(marker):  # noqa: PTH110
+        time.sleep(1)  # until the driver has heard of the epochs before
         with open(marker, "w"):  # noqa: PTH123
             os.kill(os.getpid(), signal.SIGKILL)
     return []

@@ -66,9 +66,11 @@ def chosen_backend(settings: Training, task: Task) -> Backend:
     try:
         kind = torch.device(device).type
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"training.device: {settings.device!r} cannot be used here: {reason}") from None
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise ConfigError(
+            f"training.device: {settings.device!r} cannot be used here: {reason[:120]}; there are {_devices()}"
+        ) from None
     name = settings.backend
     if name == "auto":
         name = "population" if kind != "cpu" and task.learning_rule is None else "native"
@@ -82,3 +84,8 @@ def chosen_backend(settings: Training, task: Task) -> Backend:
         raise ConfigError(f"training.backend: task {task.name!r} has its own learning rule; use 'native'")
     workers = settings.workers or (1 if device != "cpu" else available_cores())
     return Backend(name, device, sharers=workers if name == "population" else 1)
+
+
+def _devices() -> str:
+    """The devices of this machine, in the words of the setting."""
+    return ", ".join(["auto", "cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))])

@@ -30,6 +30,7 @@ from aelle.records import (
     write_json,
 )
 from aelle.tasks.registry import make_task
+from aelle.tasks.task import Task
 
 
 class CollectionStopped(RuntimeError):  # noqa: N818
@@ -108,13 +109,30 @@ def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch
 
 def _checked_variants(experiment: Experiment, job: Job) -> list[Variant]:
     """All variants; one network of each shape is built, so that a bad one is refused at the start."""
+    settings, epochs = experiment.spectrum, experiment.training.epochs
+    if settings.epochs and not any(settings.at(epoch) for epoch in range(epochs + 1)):
+        raise ConfigError(
+            f"spectrum.epochs: no spectrum would be taken at {settings.epochs}, since training ends with epoch {epochs}"
+        )
     try:
         found = variants(experiment)
-        for cohort in cohorts(found, len(found)):
-            build_network(cohort.variants[0], job.task)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    for cohort in cohorts(found, len(found)):
+        _check_shape(cohort.variants[0], job.task)
     return found
+
+
+def _check_shape(variant: Variant, task: Task) -> None:
+    try:
+        build_network(variant, task)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    except Exception as error:  # a user's cell may raise anything, and torch where memory does not suffice
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"networks: {variant.architecture} of {variant.hidden_size} units cannot be built: {reason}"
+        ) from error
 
 
 @contextmanager
@@ -226,7 +244,11 @@ class _FailureWatch:
             self.count = self.count + 1 if failure["cause"] == self.cause else 1
             self.cause = failure["cause"]
         if self.count >= self.limit:
-            raise CollectionStopped(f"stopped after {self.count} networks in a row failed: {self.cause}")
+            last = result.failures[-1]
+            raise CollectionStopped(
+                f"stopped after {self.count} networks in a row failed: {self.cause} ({last['architecture']}, epoch "
+                f"{last['epoch']}, at {last['where']}; all are in failures.jsonl)"
+            )
 
 
 def default_folder(experiment: Experiment) -> ExperimentFolder:

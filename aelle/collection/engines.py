@@ -8,9 +8,11 @@ import pickle
 import queue
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import Any, Protocol
 
 from aelle.collection.search_space import Cohort
@@ -69,12 +71,14 @@ class LocalProcesses:
         """
         remaining, broken = {cohort.cohort_id: cohort for cohort in cohorts}, 0
         while remaining:
+            progress = _Progress(report)
             try:
-                for result in self._run_once(function, job, list(remaining.values()), report):
+                for result in self._run_once(function, job, list(remaining.values()), progress):
                     remaining.pop(result.cohort_id)
                     broken = 0
                     yield result
             except BrokenProcessPool:
+                progress.take_back(remaining)
                 broken += 1
                 if broken >= self.attempts:
                     raise WorkerDied(
@@ -83,19 +87,19 @@ class LocalProcesses:
                     ) from None
 
     def _run_once(
-        self, function: RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
+        self, function: RunCohort, job: Any, cohorts: Sequence[Cohort], progress: _Progress
     ) -> Generator[Any, None, None]:
-        progress = self._context.Queue()
+        reports = self._context.Queue()
         # Pickled here and plainly: torch's own transport would put every tensor into shared memory files.
         held = pickle.dumps((function, job))
         pool = ProcessPoolExecutor(
-            min(self.workers, len(cohorts)), self._context, _initialise, (held, progress)
+            min(self.workers, len(cohorts)), self._context, _initialise, (held, reports)
         )
         try:
             waiting: set[Future[Any]] = {pool.submit(_run_held, cohort) for cohort in cohorts}
             while waiting:
                 done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
-                _drain(progress, report)
+                progress.hear(reports)
                 for future in done:
                     yield future.result()
         finally:
@@ -112,15 +116,27 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-def _drain(progress: Any, report: Callable[[int], None]) -> None:
-    while True:
-        try:
-            report(progress.get_nowait())
-        except queue.Empty:
-            return
+class _Progress:
+    """Network-epochs reported, by cohort, so that those of a cohort that has to resume are not counted twice."""
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self.report = report
+        self.counted: Counter[str] = Counter()
+
+    def hear(self, reports: Any) -> None:
+        """Pass on what workers have reported since."""
+        with suppress(queue.Empty):
+            while True:
+                cohort_id, count = reports.get_nowait()
+                self.counted[cohort_id] += count
+                self.report(count)
+
+    def take_back(self, cohorts: Iterable[str]) -> None:
+        """Uncount what cohorts did in vain, or will report again when they resume."""
+        self.report(-sum(self.counted[cohort_id] for cohort_id in cohorts))
 
 
-def _initialise(held: bytes, progress: Any) -> None:
+def _initialise(held: bytes, reports: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -128,7 +144,7 @@ def _initialise(held: bytes, progress: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     function, job = pickle.loads(held)
-    _held.update(function=function, job=job, progress=progress)
+    _held.update(function=function, job=job, reports=reports)
 
 
 def _die_with_parent() -> None:
@@ -140,4 +156,5 @@ def _die_with_parent() -> None:
 
 
 def _run_held(cohort: Cohort) -> Any:
-    return _held["function"](_held["job"], cohort, _held["progress"].put)
+    reports = _held["reports"]
+    return _held["function"](_held["job"], cohort, lambda count: reports.put((cohort.cohort_id, count)))

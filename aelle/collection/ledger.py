@@ -37,11 +37,13 @@ def claim(
     """
     if folder.experiment_file.exists():
         difference = _difference(load_experiment(folder.experiment_file), experiment)
-        allowed = extend and all(line.split(" ")[1].startswith("networks.") for line in difference)
-        if difference and not allowed:
+        extends = all(line.split(" ")[1].startswith("networks.") for line in difference)
+        if difference and not (extend and extends):
+            ways = "undo the change, or add networks with --extend" if extends else "or undo the change"
+            also = "; --extend takes changes of [networks] alone" if extend else ""
             raise ConfigError(
                 f"{folder.root}: holds records of another experiment ({'; '.join(difference)}); choose another "
-                f"folder with --output, undo the change, or add networks with --extend"
+                f"folder with --output, {ways}{also}"
             )
     elif folder.records.exists() and any(folder.records.iterdir()):
         raise RecordsError(f"{folder.root}: holds records but no experiment.toml; choose another folder")

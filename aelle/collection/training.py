@@ -47,9 +47,9 @@ class Trainee:
         """Whether it takes part in further epochs."""
         return self.status == "ok"
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Record an exception as what ended this network, with the line it came from."""
-        self.status, self.error = "failed", f"{type(error).__name__}: {error}"
+        self.status, self.error = "failed", " ".join(f"{type(error).__name__}: {error}".split())
         frame = traceback.extract_tb(error.__traceback__)[-1]
         self.error_line = f"{frame.filename}:{frame.lineno}"
 
@@ -99,7 +99,7 @@ class NativeTraining:
                 if epoch > 0:
                     trainee.train_loss = train_epoch(trainee, self.task)
             trainee.val_loss, trainee.val_metric = evaluate_trainee(trainee, self.task)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             trainee.fail(error)
         else:
             trainee.judge()

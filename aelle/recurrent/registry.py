@@ -54,8 +54,9 @@ def _imported(path: str) -> type[Cell]:
     module, _, attribute = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"architecture {path!r} cannot be imported: {error}") from error
+    # A user's module may raise anything; where in it, the chained error tells.
+    except Exception as error:
+        raise ValueError(f"architecture {path!r} cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Cell)):
         raise ValueError(f"architecture {path!r} is not a subclass of aelle.recurrent.cell.Cell")
     return found

@@ -102,9 +102,15 @@ def _downloaded(file: DataFile) -> Path:
         found = pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=target.name, path=target.parent)
     # pooch passes on the errors of whichever downloader it used; all of them mean that there is no file.
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TaskError(
-            f"{file.path} could not be downloaded from {file.url}: {reason}; "
+            f"{file.path} could not be downloaded from {file.url}: {_reason(error)}; "
             f"or name a folder that has it in [task] data_folder or {DATA_VARIABLE}"
         ) from error
     return Path(found)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what began it: a failed connection is reported by four libraries, each in more words."""
+    while error.__context__ is not None and isinstance(error, OSError):
+        error = error.__context__
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -45,16 +45,29 @@ def make_task(name: str, options: Mapping[str, Any], data_folder: str | None = N
         TaskError: for an unknown name or option, or options the task refuses.
     """
     kind = _task_class(name)
-    known = list(inspect.signature(kind).parameters)
-    located = {"data_folder": data_folder} if "data_folder" in known else {}
-    known = [option for option in known if option not in located]
-    for option in options:
-        if option not in known:
-            raise TaskError(f"task {name!r} has no option {option!r}; {_hint(option, known)}")
+    parameters = dict(inspect.signature(kind).parameters)
+    located = {"data_folder": data_folder} if parameters.pop("data_folder", None) else {}
+    for option, value in options.items():
+        if option not in parameters:
+            raise TaskError(f"task {name!r} has no option {option!r}; {_hint(option, list(parameters))}")
+        _check_type(name, option, value, parameters[option].annotation)
     try:
         return kind(**options, **located)
-    except TypeError as error:
-        raise TaskError(f"task {name!r}: {error}") from error
+    except TaskError:
+        raise
+    except Exception as error:
+        raise TaskError(f"task {name!r} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def _check_type(task: str, option: str, value: Any, annotation: Any) -> None:
+    """Refuse a value of another type than a task's argument is annotated with, where that is a simple one."""
+    accepted: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool}
+    wanted = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if wanted not in accepted:
+        return
+    if not isinstance(value, accepted[wanted]) or (isinstance(value, bool) and wanted != "bool"):
+        words = {"int": "a whole number", "float": "a number", "str": "a string", "bool": "true or false"}
+        raise TaskError(f"task {task!r}: option {option!r} must be {words[wanted]}, got {value!r}")
 
 
 def _task_class(name: str) -> type[Task]:
@@ -65,8 +78,9 @@ def _task_class(name: str) -> type[Task]:
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise TaskError(f"task {name!r} cannot be imported: {error}") from error
+    # A user's module may raise anything; where in it, the chained error tells.
+    except Exception as error:
+        raise TaskError(f"task {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise TaskError(f"task {name!r} is not a subclass of aelle.tasks.task.Task")
     return found
