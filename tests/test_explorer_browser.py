@@ -205,7 +205,7 @@ def test_lasso_a_and_b_are_linked_to_all_views(browser, address):
         page.click("#table th >> text=initial gain")
         page.wait_for_selector("#table th >> text=initial gain ↓")
         gains = page.eval_on_selector_all(
-            "#table tbody tr td:nth-child(5)", "c => c.map(x => +x.textContent)"
+            "#table tbody tr td:nth-child(9)", "c => c.map(x => +x.textContent)"
         )
         assert gains == sorted(gains, reverse=True)
         page.click("#tab >> text='Prediction'")

@@ -6,6 +6,8 @@ import html
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 ThemeName = Literal["light", "dark"]
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
@@ -20,6 +22,8 @@ CIVIDIS = (
     (0.0, "#00224e"), (0.125, "#1a386f"), (0.25, "#434e6c"), (0.375, "#61656f"), (0.5, "#7d7c78"),
     (0.625, "#9b9476"), (0.75, "#bcae6c"), (0.875, "#dfca58"), (1.0, "#fee838"),
 )  # fmt: skip
+
+_SEEN = {"light": (0.0, 1.0), "dark": (0.22, 1.0)}  # the part of the scale that stands out from the ground
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,17 @@ class Theme:
     def edge(self) -> str:
         """The thin outline of points: keeps neighbours apart, and dark points visible on a dark ground."""
         return self.card if self.name == "light" else self.muted
+
+    @property
+    def scale(self) -> list[list[Any]]:
+        """Colour scale of quantities as plotly takes it; its end that fades into the ground is left out."""
+        low, high = _SEEN[self.name]
+        colours = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for _, c in VIRIDIS])
+        places, stops = np.linspace(0, 1, len(VIRIDIS)), [stop for stop, _ in VIRIDIS]
+        parts = [
+            np.interp(low + (high - low) * places, stops, part).round().astype(int) for part in colours.T
+        ]
+        return [[float(p), f"#{r:02x}{g:02x}{b:02x}"] for p, r, g, b in zip(places, *parts, strict=True)]
 
     @property
     def kinds(self) -> tuple[str, ...]:

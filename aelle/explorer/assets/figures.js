@@ -125,7 +125,7 @@
     }
   };
 
-  window.aelleFigures = {draw, graphOf, unpacked, tell, clicked, redraw, shown};
+  window.aelleFigures = {draw, sized, graphOf, unpacked, tell, clicked, redraw, shown};
   window.dash_clientside = Object.assign({}, window.dash_clientside, {figures: {
     draw: (figure, id) => { if (figure) draw(id.replace(/-figure$/, ""), unpacked(figure)); },
   }});

@@ -1,7 +1,7 @@
 /* The latent map in the browser: points from the server; rings around selections, and marks, laid under them. */
 "use strict";
 (() => {
-  const {draw, graphOf, unpacked, tell, clicked} = window.aelleFigures;
+  const {draw, sized, graphOf, unpacked, tell, clicked} = window.aelleFigures;
   const RINGS = 2, MARKS = 3;  // traces before the points: rings A and B; trails, focus, walker
   const MOST_TRAILS = 200;
   const state = {figure: null, marks: null, asked: null, selection: {a: [], b: []}, where: null, drawn: null};
@@ -100,7 +100,8 @@
       Object.assign(state, {figure: unpacked(figure), marks: newer ? state.marks : null, where: null});
       const place = document.getElementById("map");
       if (place && flat() && !window.Plotly) {
-        window.aelleFirstLook.draw(place, points(), state.figure.layout);
+        const {data, layout} = sized({data: points(), layout: state.figure.layout});
+        window.aelleFirstLook.draw(place, data, layout);
         setTimeout(show, 30);  // time for it to be seen
       } else show(Boolean(figure.layout.transition));
     },

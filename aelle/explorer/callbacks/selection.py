@@ -20,7 +20,7 @@ from aelle.explorer.theme import theme_named
 _STEPS = 200  # places of a filter's slider
 _COUNT = """(selection) => {
     const parts = ["a", "b"].filter(k => selection[k].length).map(k => `${k.toUpperCase()}: ${selection[k].length}`);
-    return parts.length ? parts.join(" · ") : "Draw around points to compare them";
+    return parts.length ? parts.join(" · ") : "Draw around points";
 }"""
 # A first selection moves on from a single network to the view of groups.
 _TAB = """(selection, tab) => (selection.a.length || selection.b.length) && tab === "network"

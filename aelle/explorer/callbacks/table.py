@@ -14,8 +14,8 @@ from aelle.explorer.source import Source
 
 PAGE = 50
 _COLUMNS = (
-    "network_id", "group", "architecture", "hidden_size", "init_gain", "learning_rate", "final_metric",
-    "predicted", "lambda_max", "lambda_mean", "outcome",
+    "network_id", "group", "architecture", "hidden_size", "final_metric", "predicted", "lambda_max", "lambda_mean",
+    "init_gain", "learning_rate", "outcome",
 )  # fmt: skip
 _HEADS = {
     "network_id": "network",
@@ -23,6 +23,7 @@ _HEADS = {
     "lambda_max": "λ₁",
     "lambda_mean": "mean λ",
     "init_gain": "initial gain",
+    "predicted": "predicted",
 }
 _STATES = (State("selection", "data"), State("filters", "data"), State("epoch", "value"))
 
@@ -98,7 +99,8 @@ def table(data: ExplorerData, frame: pd.DataFrame, colour: str, state: dict[str,
         html.Tr([_cell(name, row[name], row["network"]) for name in names])
         for _, row in frame.iloc[page * PAGE : (page + 1) * PAGE].iterrows()
     ]
-    heads = html.Tr([_head(data, name, state) for name in names])
+    numbers = frame.select_dtypes("number").columns
+    heads = html.Tr([_head(data, name, state, "number" if name in numbers else "") for name in names])
     turn = html.Div(
         [
             html.Button("Previous", id={"type": "page", "step": -1}, disabled=page == 0, n_clicks=0),
@@ -110,10 +112,12 @@ def table(data: ExplorerData, frame: pd.DataFrame, colour: str, state: dict[str,
     return [html.Div(html.Table([html.Thead(heads), html.Tbody(rows)]), className="rows"), turn]
 
 
-def _head(data: ExplorerData, name: str, state: dict[str, Any]) -> html.Th:
+def _head(data: ExplorerData, name: str, state: dict[str, Any], kind: str) -> html.Th:
     arrow = "" if state["sort"] != name else " ↓" if state["descending"] else " ↑"
-    words = _HEADS.get(name) or column_label(name, data.metric_name)
-    return html.Th(html.Button(words + arrow, id={"type": "sort", "column": name}, n_clicks=0))
+    words = _HEADS.get(name) or column_label(name, data.metric_name).replace("final validation", "final")
+    return html.Th(
+        html.Button(words + arrow, id={"type": "sort", "column": name}, n_clicks=0), className=kind
+    )
 
 
 def _cell(name: str, value: Any, network: int) -> html.Td:

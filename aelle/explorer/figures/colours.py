@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from aelle.explorer.columns import MISSING, OTHER, Column
-from aelle.explorer.theme import VIRIDIS, Theme, as_text, colour_bar
+from aelle.explorer.theme import Theme, as_text, colour_bar
 
 
 def quantity_axis(column: Column, theme: Theme) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def quantity_axis(column: Column, theme: Theme) -> dict[str, Any]:
         powers = np.arange(np.floor(column.low), np.ceil(column.high) + 1)
         bar |= {"tickvals": powers.tolist(), "ticktext": [f"{10.0**p:g}" for p in powers]}
     return {
-        "colorscale": [list(stop) for stop in VIRIDIS],
+        "colorscale": theme.scale,
         "cmin": column.low,
         "cmax": column.high,
         "colorbar": bar,

@@ -25,9 +25,9 @@ def contrast_histograms(
     """Draw the columns in which a selection differs most, each as two outlines of shares."""
     shown = list(found[:most])
     rows = max(1, -(-len(shown) // _COLUMNS))
-    titles = [f"{as_text(c.column.label)}<br><sup>{as_text(c.words)}</sup>" for c in shown]
+    titles = [_title(contrast, theme) for contrast in shown]
     figure = make_subplots(
-        rows=rows, cols=_COLUMNS, subplot_titles=titles, vertical_spacing=0.42 / rows, horizontal_spacing=0.1
+        rows=rows, cols=_COLUMNS, subplot_titles=titles, vertical_spacing=0.5 / rows, horizontal_spacing=0.1
     )
     own, other = colours or (theme.group_a, theme.muted)
     for place, contrast in enumerate(shown):
@@ -49,6 +49,12 @@ def contrast_histograms(
         if contrast.column.logarithmic:
             figure.update_xaxes(_powers(contrast), row=place // _COLUMNS + 1, col=place % _COLUMNS + 1)
     return figure
+
+
+def _title(contrast: Contrast, theme: Theme) -> str:
+    """The column without its unit, and below it how the groups differ."""
+    name = as_text(contrast.column.label.removesuffix(" (nats per step)"))
+    return f'{name}<br><span style="font-size:10px;color:{theme.muted}">{as_text(contrast.words)}</span>'
 
 
 def _outline(contrast: Contrast, shares: np.ndarray, colour: str) -> go.Scatter | go.Bar:

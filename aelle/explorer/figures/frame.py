@@ -16,6 +16,11 @@ def xyz(coordinates: NDArray[np.float64], dimensions: int) -> dict[str, NDArray[
     return {key: coordinates[:, k].astype(np.float32) for k, key in enumerate("xyz"[:dimensions])}
 
 
+# A box that is wider than high, and a camera near enough that it fills a wide picture.
+_WIDE = {"x": 1.45, "y": 1.45, "z": 0.95}
+_CAMERA = {"eye": {"x": 1.6, "y": 1.6, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.17}}
+
+
 def axes(titles: Sequence[str], ranges: NDArray[np.float64], theme: Theme, dimensions: int) -> dict[str, Any]:
     """Axes in two or three dimensions, with room for all points."""
     found = [axis(theme, text, range=list(span)) for text, span in zip(titles, ranges, strict=True)]
@@ -23,9 +28,11 @@ def axes(titles: Sequence[str], ranges: NDArray[np.float64], theme: Theme, dimen
         return {"xaxis": found[0], "yaxis": found[1]}
     for each in found:
         del each["automargin"], each["title"]["standoff"]
-        each["backgroundcolor"] = theme.card
+        # Long titles leave the picture as the cube turns.
+        each["title"]["text"] = each["title"]["text"].replace(" of variance", "")
+        each |= {"backgroundcolor": theme.card, "nticks": 6}
     scene = dict(zip(("xaxis", "yaxis", "zaxis"), found, strict=True))
-    return {"scene": scene | {"aspectmode": "cube", "camera": {"eye": {"x": 1.9, "y": 1.9, "z": 1.1}}}}
+    return {"scene": scene | {"aspectmode": "manual", "aspectratio": _WIDE, "camera": _CAMERA}}
 
 
 def outside(

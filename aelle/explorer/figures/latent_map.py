@@ -97,7 +97,10 @@ def latent_map(
     side = {"x": 0} if info.column.is_kind else {"x": 1, "xanchor": "right"}
     layout["legend"] |= {"orientation": "h", "y": 1.01, "yanchor": "bottom", **side,
                          "title": {"text": words, "font": {"size": 12, "color": theme.muted}}}  # fmt: skip
-    layout["margin"] = {"l": 52, "r": 12, "t": 64 if not title else 92, "b": 48}
+    # A bar needs more room than a legend. In three dimensions there are no axes outside the frame.
+    above = (64 if info.column.is_kind else 78) + (28 if title else 0)
+    sides = {"l": 52, "r": 12, "b": 48} if dimensions == 2 else {"l": 8, "r": 8, "b": 8}
+    layout["margin"] = sides | {"t": above}
     layout["annotations"] = [
         *title_above_bar(theme, as_text(title)),
         *outside(info.coordinates, info.ranges, theme, dimensions),

@@ -86,7 +86,7 @@ def predicted_against_actual(
     metric = as_text(info.metric_name)
     layout = base_layout(
         theme, title=title_of(theme, as_text(title)),
-        xaxis=axis(theme, f"actual final {metric}"), yaxis=axis(theme, f"predicted final {metric}"),
+        xaxis=axis(theme, f"actual final {metric}"), yaxis=axis(theme, "predicted"),
         shapes=[_diagonal(info, theme)],
     )  # fmt: skip
     figure = go.Figure(layout=layout)

@@ -16,7 +16,7 @@ from aelle.explorer.quantiles import column_quantiles
 from aelle.explorer.theme import LIGHT, VIRIDIS, Theme, as_text, axis, base_layout, legend_above
 from aelle.explorer.theme import title as title_of
 
-EXPONENT = "exponent λ (nats per step)"
+EXPONENT = "λ (nats per step)"
 _RESOLUTION = 64
 
 

@@ -14,6 +14,8 @@ from aelle.explorer.figures.frame import xyz
 from aelle.explorer.projection import Projection
 from aelle.explorer.theme import LIGHT, Theme
 
+FEW = 12  # more trails than these are thin and grey, so that the points stay readable
+
 
 @dataclass(frozen=True)
 class Trail:
@@ -51,10 +53,15 @@ def add_trails(
     path = np.vstack([part for trail in moved for part in (trail.coordinates, gap)] or [gap])
     ends = np.vstack([trail.coordinates[-1:] for trail in trails if len(trail.coordinates)] or [gap])
     kind = go.Scatter3d if dimensions == 3 else go.Scatter
+    few = len(moved) <= FEW
+    line = {
+        "color": theme.ink if few else theme.muted,
+        "width": (2 if few else 1) * (1 if dimensions == 2 else 2),
+    }
     common = {"hoverinfo": "skip", "showlegend": False}
     figure.add_trace(
         kind(**xyz(path, dimensions), mode="lines+markers", name="trail", meta="trail", **common,
-             line={"color": theme.ink, "width": 2 if dimensions == 2 else 4}, marker={"size": 4, "color": theme.ink})
+             line=line, marker={"size": 4 if few else 3, "color": line["color"]})
     )  # fmt: skip
     figure.add_trace(
         kind(**xyz(ends, dimensions), mode="markers", name="focus", meta="focus", **common,

@@ -69,7 +69,7 @@ def _selection_bar() -> html.Div:
 def _views(data: ExplorerData, tab: str) -> list[html.Div]:
     methods = methods_at(data)
     method = menu("Method", "prediction-method", methods, methods[0] if methods else None)
-    index = choice("Index", "index-scale", {"linear": "linear", "log": "logarithmic"}, "linear")
+    index = choice("Index", "index-scale", {"linear": "linear", "log": "log"}, "linear")
     table = html.Div(
         [html.H2("Networks", id="table-title"), html.Div(id="table", className="table")], className="panel"
     )
