@@ -358,15 +358,19 @@ def test_forests_are_those_of_their_epochs():
 
 
 def test_arrays_predict_what_scikit_learn_does():
-    from sklearn.ensemble import ExtraTreesRegressor
+    from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
 
     random = np.random.default_rng(0)
     x, new = random.normal(size=(90, 6)).astype(np.float32), random.normal(size=(40, 6)).astype(np.float32)
     y = x[:, 0] * x[:, 1]
-    sklearn = ExtraTreesRegressor(30, min_samples_leaf=2, max_features=0.5, random_state=4).fit(x, y)
-    assert np.allclose(Forest.grow(x, y, 30, 4).predict(new), sklearn.predict(new), atol=1e-12)
+    extra = ExtraTreesRegressor(30, min_samples_leaf=2, max_features=0.5, random_state=4).fit(x, y)
+    boosting = GradientBoostingRegressor(
+        n_estimators=60, max_depth=3, learning_rate=0.1, subsample=0.7, max_features=0.33, random_state=4
+    ).fit(x, y)
+    mean = (extra.predict(new) + boosting.predict(new)) / 2
+    assert np.allclose(Forest.grow(x, y, 30, 4).predict(new), mean, atol=1e-12)
     constant = Forest.grow(x, np.ones(90), 3, 0)  # trees that are nothing but a leaf
-    assert np.array_equal(constant.predict(new), np.ones(40))
+    assert np.allclose(constant.predict(new), 1, rtol=1e-12)
 
 
 def test_a_checkpoint_keeps_the_forests(dataset, written, tmp_path):
@@ -391,7 +395,8 @@ def test_a_checkpoint_keeps_the_forests(dataset, written, tmp_path):
     assert not np.allclose(network["predicted"], before["predicted"])
 
 
-def test_mixture_is_the_mean_of_network_and_forest(dataset):
+def test_in_a_mixture_the_network_counts_a_third(dataset):
+    """The forest is the mean of two kinds of trees."""
     splits = validation_splits(np.ones(60, bool), 2, seed=0)
     network = dataset.spectra["network"].to_numpy()
     scores = {}
@@ -400,7 +405,7 @@ def test_mixture_is_the_mean_of_network_and_forest(dataset):
         members = fit_members(dataset, splits, settings, seed=1)
         scores[head], _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
     for name in ("prediction", "prediction_in_context"):
-        mean = (getattr(scores["network"], name) + getattr(scores["forest"], name)) / 2
+        mean = (getattr(scores["network"], name) + 2 * getattr(scores["forest"], name)) / 3
         assert torch.allclose(getattr(scores["mixture"], name), mean, atol=1e-6)
     assert torch.equal(scores["network"].latent, scores["mixture"].latent)
 

@@ -157,7 +157,7 @@ def test_the_band_that_was_changed_is_the_one_that_is_named(saved, others):
     assert predictor.predict(row[columns], 0)["why"][0].startswith("nothing in it moves the prediction")
     start, end = band_of(4, n)
     lifted = row["spectrum"].iloc[0].copy()
-    lifted[start:end] -= 1.5
+    lifted[start:end] -= 3
     row["spectrum"] = [lifted]
     words = exponents_in_words(4, n)
     assert predictor.predict(row[columns], 0)["why"][0].startswith(

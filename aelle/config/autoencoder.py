@@ -54,8 +54,9 @@ class Autoencoder(Strict):
     weights over positions, as tokens (index fraction, values). `hidden_sizes` are the widths of its layers,
     mirrored by the decoder; `head_sizes` those of the heads, which read the latent point. With `kl_weight`
     above 0 the latent point is drawn from a Gaussian held near N(0, 1) (variational). `head` "network" predicts
-    by the network's head; "forest" by `forest_trees` extra-trees an epoch and member on the same inputs; "mixture"
-    by the mean of both. The latents and what `aelle train` predicts always come from the network.
+    by the network's head; "forest" by the mean of `forest_trees` extra-trees and of gradient boosting, grown for
+    every epoch and member on the same inputs; "mixture" by the mean of all three. The latents and what
+    `aelle train` predicts always come from the network.
 
     How it learns: reconstruction_weight · reconstruction + w · prediction + kl_weight · divergence.
     `prediction_loss` "gaussian" makes the heads predict a variance too. w rises from `prediction_weight_start` by

@@ -15,7 +15,9 @@ class Prediction(Strict):
     """Early prediction. `epochs` empty means every epoch at which spectra were recorded.
 
     `folds` of networks are held out in turn; in each fold, for each of the `views` (channels of the spectrum)
-    `ensemble` autoencoders, each stopped early on another part of the training networks, are averaged.
+    `ensemble` autoencoders, each stopped early on another part of the training networks, are averaged, and the
+    views are weighed by what they say of training networks left out. "auto" takes the bare spectrum; with its
+    change and temporal spread; and with growth backward from the readout too, where that was recorded.
     `bootstrap` resamplings of the networks give intervals of the correlations at `confidence`; `interval` is the
     probability with which each network's own prediction interval is to cover. With `leave_out` the folds are
     whole architectures or sizes instead: does what was learnt hold for one never seen?
@@ -26,10 +28,7 @@ class Prediction(Strict):
     epochs: list[Annotated[int, Field(ge=0)]] = []
     folds: Annotated[int, Field(ge=2)] = 5
     ensemble: Annotated[int, Field(ge=2)] = 5
-    views: Annotated[list[Channels], Field(min_length=1)] = [
-        ["spectrum"],
-        ["spectrum", "change", "temporal_std"],
-    ]
+    views: Literal["auto"] | Annotated[list[Channels], Field(min_length=1)] = "auto"
     bootstrap: PositiveInt = 1000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     interval: Annotated[float, Field(ge=0.5, lt=1)] = 0.9

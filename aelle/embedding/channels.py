@@ -63,7 +63,7 @@ def resample_channels(rows: pd.DataFrame, channels: Sequence[str], length: int) 
     parts = []
     for channel in channels:
         values = resample(_trusted_values(rows, column_of(channel)), length)
-        parts.append(values - values[first] if _is_change(channel) else values)
+        parts.append(values - values[first] if is_change(channel) else values)
     return np.stack(parts, axis=1)
 
 
@@ -93,6 +93,14 @@ def column_of(channel: str) -> str:
     if channel == "change":
         return "spectrum"
     return _COLUMNS.get(channel, channel.removeprefix(_CHANGE_OF))
+
+
+def recorded(rows: pd.DataFrame, channel: str) -> np.ndarray:
+    """Say which rows hold what a channel is made of, (rows,)."""
+    column = column_of(channel)
+    if column not in rows:
+        return np.zeros(len(rows), dtype=bool)
+    return np.array([_is_list(value) and len(value) > 0 for value in rows[column]], dtype=bool)
 
 
 def resample(spectra: Sequence[np.ndarray], length: int) -> np.ndarray:
@@ -155,7 +163,8 @@ def _is_list(value: object) -> bool:
     return isinstance(value, (list, np.ndarray)) and np.ndim(value) == 1
 
 
-def _is_change(channel: str) -> bool:
+def is_change(channel: str) -> bool:
+    """Say whether a channel is the change of something since the network's first spectrum."""
     return channel == "change" or channel.startswith(_CHANGE_OF)
 
 

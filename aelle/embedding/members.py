@@ -22,6 +22,9 @@ from aelle.embedding.forest import EpochForests
 from aelle.embedding.optimise import Batch, History, optimise, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
 
+# In a mixture the network, extra-trees and gradient boosting count alike; a forest is the latter two.
+_FOREST_SHARE = 2 / 3
+
 
 @dataclass(frozen=True)
 class Split:
@@ -107,12 +110,12 @@ class FittedMembers:
         return embedded, inputs
 
     def _with_forests(self, embedded: Embedded, inputs: Inputs, rows: pd.DataFrame) -> Embedded:
-        """Replace the network's predictions by the forests', or by the mean of both."""
+        """Replace the network's predictions by the forests', or by a mixture of both."""
         epochs, ids = rows["epoch"].to_numpy(float), rows["network_id"].to_numpy()
         forests = self.forests or []
         pairs = zip(forests, *_forest_inputs(inputs), strict=True)
         grown = torch.from_numpy(np.stack([f.predict(x, y, epochs, ids) for f, x, y in pairs])).float()
-        share = 0.5 if self.model.settings.head == "mixture" else 1.0
+        share = _FOREST_SHARE if self.model.settings.head == "mixture" else 1.0
         return replace(
             embedded,
             prediction=(1 - share) * embedded.prediction + share * grown[:, 0],

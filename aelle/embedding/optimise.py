@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
 
 from aelle.config import Autoencoder as Settings
 from aelle.embedding.autoencoder import Autoencoder, Inputs
 from aelle.embedding.losses import LossTerms, final_prediction_weight, joint_loss, prediction_weight
+from aelle.optimiser import AdamW
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def optimise(
     Validation loss uses the *final* weight of the prediction term throughout: under a rising weight the
     totals of different epochs could not be compared. A member whose patience is spent is frozen.
     """
-    optimiser = _AdamW(list(model.parameters()), settings.learning_rate, settings.weight_decay)
+    optimiser = AdamW(model.parameters(), settings.learning_rate, settings.weight_decay)
     keeper = _BestOfEach(model, settings.patience)
     history = History()
     final_weight = final_prediction_weight(settings)
@@ -80,7 +80,7 @@ def evaluate(model: Autoencoder, batch: Batch, settings: Settings, weight: float
 
 
 def _one_epoch(
-    model: Autoencoder, optimiser: _AdamW, batch: Batch, settings: Settings, weight: float
+    model: Autoencoder, optimiser: AdamW, batch: Batch, settings: Settings, weight: float
 ) -> LossTerms:
     """Pass once over all rows; return the mean training terms."""
     model.train()
@@ -91,40 +91,11 @@ def _one_epoch(
     for chosen in order.split(settings.batch_size):
         part = batch if whole else batch.rows(chosen)
         terms = joint_loss(model(part.inputs), part.inputs, part.scores, part.weight, weight, settings)
-        optimiser.step(terms.total.sum())  # members share no parameter, so the sum trains each alone
+        optimiser.zero_grad()
+        terms.total.sum().backward()  # members share no parameter, so the sum trains each alone
+        optimiser.step()
         collected.append(torch.stack([getattr(terms, term.name) for term in fields(terms)]).detach())
     return LossTerms(*torch.stack(collected).mean(dim=0))
-
-
-class _AdamW:
-    """torch's AdamW by its functional form: the class imports the compiler, 1 to 2 s in every process."""
-
-    def __init__(self, parameters: list[Tensor], learning_rate: float, weight_decay: float) -> None:
-        self.parameters, self.learning_rate, self.weight_decay = parameters, learning_rate, weight_decay
-        self.means = [torch.zeros_like(parameter) for parameter in parameters]
-        self.squares = [torch.zeros_like(parameter) for parameter in parameters]
-        self.steps = [torch.zeros(()) for _ in parameters]
-
-    def step(self, loss: Tensor) -> None:
-        """Take one step down the gradient of `loss`."""
-        gradients = torch.autograd.grad(loss, self.parameters)
-        with torch.no_grad():
-            adamw(
-                self.parameters,
-                list(gradients),
-                self.means,
-                self.squares,
-                [],
-                self.steps,
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=self.learning_rate,
-                weight_decay=self.weight_decay,
-                eps=1e-8,
-                maximize=False,
-            )
 
 
 class _BestOfEach:

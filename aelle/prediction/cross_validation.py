@@ -20,9 +20,11 @@ from aelle.prediction.jobs import (
     aelle_job,
     aelle_predictions,
     baseline_job,
+    blended_views,
     neighbours,
     stacking_job,
 )
+from aelle.prediction.views import views_of
 
 
 def cross_validate(
@@ -42,16 +44,19 @@ def cross_validate(
     folds = assign_folds(dataset) if folds is None else folds
     numbers = np.unique(folds).tolist()
     # The autoencoders take longest and so go first, widest view first; the baselines fill the gaps.
-    views = sorted(dataset.experiment.prediction.views, key=len, reverse=True)
-    jobs = [joblib.delayed(aelle_job)(dataset, folds, fold, view) for view in views for fold in numbers]
+    views = sorted(views_of(dataset), key=len, reverse=True)
+    jobs = [
+        joblib.delayed(aelle_job)(dataset, folds, fold, place, view)
+        for place, view in enumerate(views)
+        for fold in numbers
+    ]
     without = [(fold,) for fold in numbers] + neighbours(numbers)
     jobs += [joblib.delayed(baseline_job)(dataset, folds, out, epochs) for out in without]
     workers = dataset.experiment.training.workers or joblib.cpu_count()
     done = _run(jobs, workers, progress)
     count = len(views) * len(numbers)
     scored = pd.concat([frame for frame, _ in done[:count]], ignore_index=True)
-    scored = scored[scored["epoch"].isin(epochs)]
-    scored = scored.groupby(["method", "epoch", "network", "fold"])["score"].mean().reset_index()
+    scored = blended_views(dataset, folds, scored[scored["epoch"].isin(epochs)])
     stacking = [
         joblib.delayed(stacking_job)(dataset, folds, fold, at, scored[scored["fold"] == fold])
         for fold in numbers

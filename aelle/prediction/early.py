@@ -1,9 +1,8 @@
 """Early spectra → predicted final metric: AeLLE on the held-out networks of one fold.
 
 The training networks of a fold are cut into as many parts as the ensemble has members; each part stops one
-member early and the other parts train it. A held-out network's score is the mean over members and over
-*views*: the bare spectrum transfers best between sizes and architectures, its change since epoch 0 and its
-temporal spread say most where learning rates vary, and the mean of both is close to the better of the two.
+member early and the other parts train it. A held-out network's score is the mean over the members of a view,
+blended over the views (`aelle.prediction.views`).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aelle.embedding.dataset import SpectraDataset
-from aelle.embedding.members import fit_members, validation_splits
+from aelle.embedding.members import FittedMembers, Split, fit_members, validation_splits
 from aelle.prediction.known import Known
 from aelle.prediction.ladder import with_aelle_scores
 
@@ -30,6 +29,19 @@ def score_fold(
 ) -> pd.DataFrame:
     """Fit an ensemble on one view of the training networks and score all networks at every epoch.
 
+    Returns:
+        as `scores_by`.
+    """
+    splits = validation_splits(training, ensemble, seed)
+    settings = dataset.experiment.autoencoder.model_copy(update={"channels": list(view)})
+    return scores_by(fit_members(dataset, splits, settings, seed), dataset, training, splits)
+
+
+def scores_by(
+    members: FittedMembers, dataset: SpectraDataset, training: np.ndarray, splits: Sequence[Split]
+) -> pd.DataFrame:
+    """Score all networks at every epoch by the members that did not learn from them.
+
     Both heads are trained with the encoder and judged on networks that neither saw. The head that also sees
     architecture and size is no second stage on top of finished latents: the latents of training networks
     know their labels, and a regressor fitted to them would trust them too much.
@@ -38,9 +50,6 @@ def score_fold(
         one row a method and spectrum: method, epoch, network (position), score. A training network's score
         is out of fold: it comes from the one member that did not train on it.
     """
-    splits = validation_splits(training, ensemble, seed)
-    settings = dataset.experiment.autoencoder.model_copy(update={"channels": list(view)})
-    members = fit_members(dataset, splits, settings, seed)
     network = dataset.spectra["network"].to_numpy()
     embedded, _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
     # Rows are weighed member by member: validation rows by their own member, held-out rows by all alike.

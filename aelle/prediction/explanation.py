@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ _SMALLEST = 0.005  # of the range of outcomes; what moves less is not worth nami
 _NAMED = 2
 
 
-def explain(predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndarray, epoch: int) -> list[str]:
+def explain(predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndarray) -> list[str]:
     """Say of each network which bands of its spectrum, or its learning curve, moved the prediction most.
 
     `aelle` holds AeLLE's scores (networks, heads) of the spectra as they are.
@@ -27,13 +28,13 @@ def explain(predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndar
     bands = range(len(BANDS) - 1)
     moved = predicted - _without_bands(predictor, new, stage)
     curve = _moved_by_curve(predictor, new, stage, aelle, predicted)
-    own = new.spectra[new.spectra["epoch"] == epoch].set_index("network_id")["spectrum"]
+    own = new.spectra[new.spectra["epoch"] == stage.epoch].set_index("network_id")["spectrum"]
     smallest = _SMALLEST * float(np.ptp(predictor.table.targets))
     sentences = []
     for i, network in enumerate(new.networks.index):
         spectrum = np.asarray(own[network], float)
         parts = [
-            (moved[band, i], _band_in_words(predictor, spectrum, epoch, band))
+            (moved[band, i], _band_in_words(predictor, spectrum, stage.epoch, band))
             for band in bands
             if np.ptp(band_of(band, len(spectrum))) > 0
         ]
@@ -48,15 +49,10 @@ def _predicted(stage: Stage, aelle: np.ndarray, networks: pd.DataFrame) -> np.nd
 
 
 def _without_bands(predictor: Predictor, new: NewNetworks, stage: Stage) -> np.ndarray:
-    """Predict with each band occluded in turn, all in one go: (bands, networks)."""
-    spectra, networks = [], []
-    for band in range(len(BANDS) - 1):
-        occluded = predictor.medians.occlude(new.spectra, band)
-        spectra.append(occluded.assign(network_id=f"{band}/" + occluded["network_id"].astype(str)))
-        networks.append(new.networks.set_axis(f"{band}/" + new.networks.index.astype(str)))
-    every = pd.concat(networks)
-    aelle = predictor.score_spectra(pd.concat(spectra, ignore_index=True), every, stage.epoch)
-    return _predicted(stage, aelle, every).reshape(len(networks), -1)
+    """Predict with each band occluded in turn: (bands, networks)."""
+    occluded = (predictor.medians.occlude(new.spectra, band) for band in range(len(BANDS) - 1))
+    scored = (predictor.score_spectra(spectra, new.networks, stage) for spectra in occluded)
+    return np.stack([_predicted(stage, aelle, new.networks) for aelle in scored])
 
 
 def _moved_by_curve(
@@ -87,13 +83,18 @@ def _signed(change: float) -> str:
     return f"{change:+.2g}".replace("-", "−")
 
 
-def warnings_of(predictor: Predictor, new: NewNetworks, epoch: int) -> list[str]:
-    """Say of each network in what it is unlike all that the predictor has seen; "" where in nothing."""
+def warnings_of(
+    predictor: Predictor, new: NewNetworks, epoch: int, views_by: Sequence[tuple[int, ...]]
+) -> list[str]:
+    """Say of each network in what it is unlike all that the predictor has seen; "" where in nothing.
+
+    `views_by` holds the positions of the views that each network was read by.
+    """
     table = predictor.table
     own = new.spectra[new.spectra["epoch"] == epoch].set_index("network_id")
     smallest, largest = table.frame["hidden_size"].min(), table.frame["hidden_size"].max()
     found = []
-    for network, row in new.networks.iterrows():
+    for (network, row), views in zip(new.networks.iterrows(), views_by, strict=True):
         words = []
         if isinstance(row["architecture"], str) and row["architecture"] not in table.size.architectures:
             words.append(f"architecture {row['architecture']} was not among the training networks")
@@ -101,7 +102,13 @@ def warnings_of(predictor: Predictor, new: NewNetworks, epoch: int) -> list[str]
             words.append(f"size {int(row['hidden_size'])} lies outside {int(smallest)} to {int(largest)}")
         if predictor.medians.outside(np.asarray(own.at[network, "spectrum"], float), epoch):
             words.append("its spectrum lies outside all that were learnt from: another unit or drive?")
-        if predictor.reads("temporal_std") and own.at[network, "spectrum_std"] is None:
-            words.append("without the temporal spread of its exponents, taken as average")
+        if missing := _unread(predictor.views, views):
+            words.append(f"read without {', '.join(missing)}, which its records lack")
         found.append("; ".join(words))
     return found
+
+
+def _unread(views: Sequence[Sequence[str]], read: tuple[int, ...]) -> list[str]:
+    """Channels of views that a network was not read by and that no view it was read by holds."""
+    had = {name for place in read for name in views[place]}
+    return [name for name in dict.fromkeys(n for view in views for n in view) if name not in had]

@@ -17,6 +17,7 @@ from aelle.embedding.transform import TargetTransform
 from aelle.prediction import early
 from aelle.prediction.known import Known, known_at
 from aelle.prediction.ladder import BASELINES
+from aelle.prediction.views import blend
 
 # Rows, and the seconds they took by (epoch, method); None for all epochs at once.
 Job = tuple[pd.DataFrame, dict[tuple[int | None, str], float]]
@@ -31,13 +32,23 @@ def neighbours(folds: list[int]) -> list[tuple[int, ...]]:
     return [(fold, folds[(i + 1) % len(folds)]) for i, fold in enumerate(folds)] if len(folds) > 2 else []
 
 
-def aelle_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, view: list[str]) -> Job:
+def aelle_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, place: int, view: list[str]) -> Job:
     """One fold and view of AeLLE at all epochs, since the epoch is an input; scores, not metric units."""
     started = time.perf_counter()
     setting = dataset.experiment.prediction
     frame = early.score_fold(dataset, folds != fold, view, setting.ensemble, _seed(dataset, fold))
     elapsed = time.perf_counter() - started
-    return frame.assign(fold=fold), {(None, name): elapsed for name in early.HEADS}
+    return frame.assign(fold=fold, view=place), {(None, name): elapsed for name in early.HEADS}
+
+
+def blended_views(dataset: SpectraDataset, folds: np.ndarray, scored: pd.DataFrame) -> pd.DataFrame:
+    """Blend the views' scores fold by fold, by weights that the fold's training networks give."""
+    frames = []
+    for fold, part in scored.groupby("fold"):
+        training = folds != fold
+        scores = target_of(dataset, training).apply(dataset.targets)
+        frames.append(blend(part, training, scores).assign(fold=fold))
+    return pd.concat(frames, ignore_index=True)
 
 
 def aelle_predictions(dataset: SpectraDataset, folds: np.ndarray, scored: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from aelle.config import Experiment
+from aelle.embedding.channels import is_change
 from aelle.embedding.checkpoint import FittedAutoencoder
 from aelle.embedding.dataset import Metric, SpectraDataset
 from aelle.prediction import explanation
@@ -25,6 +26,7 @@ from aelle.prediction.errors import PredictorError
 from aelle.prediction.new_networks import NewNetworks, select
 from aelle.prediction.occlusion import MedianSpectra
 from aelle.prediction.stage import Stage, Table
+from aelle.prediction.views import readable
 
 __all__ = ["Predictor", "PredictorError"]
 
@@ -54,7 +56,9 @@ class Predictor:
     members: list[list[FittedAutoencoder]]
     table: Table
     medians: MedianSpectra
-    _stages: dict[tuple[int, tuple[str, ...]], Stage] = field(default_factory=dict, repr=False, compare=False)
+    _stages: dict[tuple[int, tuple[int, ...], tuple[str, ...]], Stage] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @classmethod
     def fit(cls, dataset: SpectraDataset, *, level: float = 0.9) -> Predictor:
@@ -103,11 +107,8 @@ class Predictor:
     @property
     def first_spectrum(self) -> int | None:
         """The epoch whose spectrum every network must have, since some view counts change from it."""
-        return min(self.epochs) if self.reads("change") else None
-
-    def reads(self, channel: str) -> bool:
-        """Say whether some view of the spectrum holds this channel."""
-        return any(channel in member.settings.channels for view in self.members for member in view)
+        changes = any(is_change(channel) for view in self.views for channel in view)
+        return min(self.epochs) if changes else None
 
     def quantile(self, share: float) -> float:
         """Return the metric that this share of the training networks does not surpass, the worst ones first."""
@@ -124,8 +125,8 @@ class Predictor:
 
         Args:
             rows: in the columns of records; rows after `epoch` are not looked at. Columns may be missing:
-                without hyperparameters or curve the prediction rests on the rest, with the interval of
-                predictions that rest on it.
+                without hyperparameters, curve, or what some view of the spectrum needs, the prediction rests
+                on the rest, with the interval of predictions that rest on it.
             epoch: one of `epochs`.
             explain: also find out what moved each prediction; five times the work.
 
@@ -147,29 +148,34 @@ class Predictor:
         kept = [part for part in (frame, missing) if len(part)]
         return pd.concat(kept, ignore_index=True) if kept else frame
 
-    def stage(self, epoch: int, used: tuple[str, ...]) -> Stage:
-        """Return the trees and the margin for an epoch and what is known; made once."""
-        key = (epoch, used)
+    @property
+    def views(self) -> list[list[str]]:
+        """Channels of each view of the spectrum."""
+        return [list(members[0].settings.channels) for members in self.members]
+
+    def stage(self, epoch: int, views: tuple[int, ...], used: tuple[str, ...]) -> Stage:
+        """Return weights, trees and margin for an epoch, the views that can be read, and what is known; made once."""
+        key = (epoch, views, used)
         if key not in self._stages:
-            self._stages[key] = Stage.fit(self.table, epoch, used, self.level, self.experiment.seed)
+            self._stages[key] = Stage.fit(self.table, epoch, views, used, self.level, self.experiment.seed)
         return self._stages[key]
 
-    def score_spectra(self, spectra: pd.DataFrame, networks: pd.DataFrame, epoch: int) -> np.ndarray:
-        """Read AeLLE's two scores (networks, heads) off spectra up to an epoch."""
+    def score_spectra(self, spectra: pd.DataFrame, networks: pd.DataFrame, stage: Stage) -> np.ndarray:
+        """Read AeLLE's two scores (networks, heads) off spectra up to a stage's epoch, by its views."""
         described = networks[["architecture", "hidden_size", "num_layers"]].copy()
         known = described["architecture"].notna()
         described["architecture"] = described["architecture"].astype(object).where(known, "")
         described = described.fillna({"hidden_size": 1, "num_layers": 1})  # used only where they are known
         place = described.loc[spectra["network_id"]]
-        chosen = (spectra["epoch"] == epoch).to_numpy()
+        chosen = (spectra["epoch"] == stage.epoch).to_numpy()
         views = []
-        for members in self.members:
+        for members in (self.members[view] for view in stage.views):
             heads = []
             for member in members:
                 embedded, _ = member.members.embed(spectra, place)
                 heads.append([embedded.prediction[0].numpy(), embedded.prediction_in_context[0].numpy()])
-            views.append(np.mean(heads, axis=0)[:, chosen])
-        scores = pd.DataFrame(np.mean(views, axis=0).T, index=spectra.loc[chosen, "network_id"])
+            views.append(np.mean(heads, axis=0)[:, chosen].T)
+        scores = pd.DataFrame(stage.blend(np.stack(views, axis=1)), index=spectra.loc[chosen, "network_id"])
         return scores.loc[networks.index].to_numpy(float)
 
     def _predict(self, new: NewNetworks, epoch: int, explain: bool) -> pd.DataFrame:
@@ -178,19 +184,20 @@ class Predictor:
             name: np.full(len(networks), np.nan) for name in ("predicted", "lower", "upper")
         }
         used_by = self.table.usable(new.networks, epoch)
+        views_by = self._readable(new, epoch)
         why = np.full(len(networks), "", dtype=object)
-        for used in dict.fromkeys(used_by):
-            chosen = np.array([u == used for u in used_by])
+        for views, used in dict.fromkeys(zip(views_by, used_by, strict=True)):
+            chosen = np.array([key == (views, used) for key in zip(views_by, used_by, strict=True)])
             part = NewNetworks(
                 new.networks[chosen], new.spectra[new.spectra["network_id"].isin(networks[chosen])], {}
             )
-            stage = self.stage(epoch, used)
-            aelle = self.score_spectra(part.spectra, part.networks, epoch)
+            stage = self.stage(epoch, views, used)
+            aelle = self.score_spectra(part.spectra, part.networks, stage)
             scores = stage.score(aelle, part.networks)
             columns["predicted"][chosen] = stage.target.invert(scores)
             columns["lower"][chosen], columns["upper"][chosen] = stage.interval(scores)
             if explain:
-                why[chosen] = explanation.explain(self, part, stage, aelle, epoch)
+                why[chosen] = explanation.explain(self, part, stage, aelle)
         return pd.DataFrame(
             {
                 "network_id": networks,
@@ -199,9 +206,15 @@ class Predictor:
                 "percentile": self.percentile(columns["predicted"]),
                 "why": why,
                 "used": [", ".join(("spectrum", *used)) for used in used_by],
-                "warning": explanation.warnings_of(self, new, epoch),
+                "warning": explanation.warnings_of(self, new, epoch, views_by),
             }
         )
+
+    def _readable(self, new: NewNetworks, epoch: int) -> list[tuple[int, ...]]:
+        """Positions of the views that can be read of each network; all of them where none can, by averages."""
+        epochs = [epoch] if self.first_spectrum is None else [self.first_spectrum, epoch]
+        found = readable(self.views, new.spectra, epochs).reindex(new.networks.index)
+        return [views or tuple(range(len(self.views))) for views in found]
 
     def _check(self, rows: pd.DataFrame, epoch: int) -> None:
         if epoch not in self.epochs:

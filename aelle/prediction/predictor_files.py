@@ -30,7 +30,7 @@ from aelle.records import ExperimentFolder, RecordsError, write_bytes, write_fra
 if TYPE_CHECKING:
     from aelle.prediction.predictor import Predictor
 
-FORMAT = "aelle predictor 1"
+FORMAT = "aelle predictor 2"
 _TABLES = ("networks.parquet", "spectra.parquet")
 
 
@@ -127,7 +127,10 @@ def _description(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise PredictorError(f"{path}: not valid JSON ({error}); save the predictor again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise PredictorError(f"{path}: not the description of an aelle predictor (format {FORMAT!r})")
+        raise PredictorError(
+            f"{path}: not the description of an aelle predictor of format {FORMAT!r}; one that an older version "
+            "saved has to be saved again"
+        )
     return content
 
 

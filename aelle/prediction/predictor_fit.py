@@ -17,7 +17,8 @@ from aelle.prediction.cross_validation import assign_folds, prediction_epochs
 from aelle.prediction.new_networks import CURVES
 from aelle.prediction.occlusion import MedianSpectra
 from aelle.prediction.predictor import Predictor
-from aelle.prediction.stage import Table
+from aelle.prediction.stage import HEADS, Table
+from aelle.prediction.views import views_of
 
 
 def fit(dataset: SpectraDataset, level: float) -> Predictor:
@@ -31,7 +32,7 @@ def fit(dataset: SpectraDataset, level: float) -> Predictor:
     )
     jobs = [
         joblib.delayed(_member)(dataset, split, list(view), number)
-        for view in setting.views
+        for view in views_of(dataset)
         for number, split in enumerate(splits)
     ]
     workers = min(dataset.experiment.training.workers or joblib.cpu_count(), len(jobs))
@@ -80,21 +81,21 @@ def _member(dataset: SpectraDataset, split: Split, view: list[str], number: int)
 def _out_of_fold(
     dataset: SpectraDataset, members: list[list[FittedAutoencoder]], splits: list[Split], epochs: list[int]
 ) -> pd.DataFrame:
-    """Score every training network by the members that did not learn from it, at each epoch."""
+    """Score every training network by the member of each view that did not learn from it, at each epoch."""
     network = dataset.spectra["network"].to_numpy()
-    scores = np.zeros((2, len(network)))
-    for view in members:
+    scores = np.empty((len(members), len(HEADS), len(network)))
+    for place, view in enumerate(members):
         for member, split in zip(view, splits, strict=True):
             unseen = split.validation[network]
             embedded, _ = member.members.embed(dataset.spectra, dataset.networks.iloc[network])
             for head, values in enumerate((embedded.prediction, embedded.prediction_in_context)):
-                scores[head, unseen] += values[0].numpy()[unseen] / len(members)
+                scores[place, head, unseen] = values[0].numpy()[unseen]
     columns = {}
     for epoch in epochs:
         at = (dataset.spectra["epoch"] == epoch).to_numpy()
         ids = dataset.spectra.loc[at, "network_id"]
-        for head, name in enumerate(("aelle", "aelle_in_context")):
-            columns[f"{name}@{epoch}"] = pd.Series(scores[head, at], index=ids)
+        for place, head in np.ndindex(scores.shape[:2]):
+            columns[f"{HEADS[head]}@{epoch}/{place}"] = pd.Series(scores[place, head, at], index=ids)
     return pd.DataFrame(columns, index=dataset.networks.index)
 
 

@@ -1,4 +1,4 @@
-"""The predictor's second stage: trees on AeLLE's scores beside what else is known, and their interval."""
+"""The predictor's second stage: views blended, trees on their scores beside what else is known, and the interval."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from aelle.prediction.intervals import Scale, conformal_interval
 from aelle.prediction.known import Numbers
 from aelle.prediction.ladder import trees
 from aelle.prediction.new_networks import CURVES
+from aelle.prediction.views import view_weights
 
 SIZE, HYPER, METRIC, LOSSES = "architecture and size", "hyperparameters", "validation curve", "losses"
+HEADS = ("aelle", "aelle_in_context")  # in the columns of the table
 _SIZE_COLUMNS = ("architecture", "hidden_size", "num_layers")
 
 
@@ -27,8 +29,8 @@ class Table:
     """The training networks of a predictor, one row each, indexed by network_id.
 
     Columns: target and diverged; fold (for calibration); hyperparameters; `val_metric@e`, `val_loss@e`,
-    `train_loss@e`; and AeLLE's out-of-fold scores `aelle@e`, `aelle_in_context@e`, NaN where a network has no
-    spectrum at epoch e.
+    `train_loss@e`; and AeLLE's out-of-fold scores by each view v, `aelle@e/v` and `aelle_in_context@e/v`, NaN
+    where a network has no spectrum at epoch e.
     """
 
     frame: pd.DataFrame
@@ -81,6 +83,11 @@ class Table:
         order = [name for name in (SIZE, HYPER, METRIC, LOSSES) if name in there]
         return [tuple(name for name in order if known[name][i]) for i in range(len(networks))]
 
+    def out_of_fold(self, epoch: int, views: tuple[int, ...]) -> np.ndarray:
+        """AeLLE's out-of-fold scores by these views at an epoch, (n, views, heads)."""
+        columns = [[f"{head}@{epoch}/{view}" for head in HEADS] for view in views]
+        return np.stack([self.frame[names].to_numpy(float) for names in columns], axis=1)
+
     def inputs(
         self, aelle: np.ndarray, networks: pd.DataFrame, epoch: int, used: tuple[str, ...]
     ) -> np.ndarray:
@@ -99,34 +106,49 @@ class Table:
 
 @dataclass(frozen=True)
 class Stage:
-    """Trees for one epoch and one choice of inputs, with the errors they make on networks left out."""
+    """Trees for one epoch and one choice of views and inputs, with the errors they make on networks left out."""
 
     table: Table
     epoch: int
+    views: tuple[int, ...]
     used: tuple[str, ...]
     level: float
+    weights: np.ndarray  # (views, heads)
     target: TargetTransform
     model: Any  # None where AeLLE's score stands as it is
     left_out: np.ndarray  # (n, 2) actual and predicted scores of calibration networks
 
     @classmethod
-    def fit(cls, table: Table, epoch: int, used: tuple[str, ...], level: float, seed: int) -> Stage:
+    def fit(
+        cls, table: Table, epoch: int, views: tuple[int, ...], used: tuple[str, ...], level: float, seed: int
+    ) -> Stage:
         """Fit on the training networks with a spectrum at the epoch; equal arguments give equal trees."""
-        known = table.frame[table.frame[f"aelle@{epoch}"].notna()]
-        aelle = known[[f"aelle@{epoch}", f"aelle_in_context@{epoch}"]].to_numpy(float)
+        said_by_views = table.out_of_fold(epoch, views)
+        there = np.isfinite(said_by_views).all(axis=(1, 2))
+        known, said_by_views = table.frame[there], said_by_views[there]
         target = table.target
         scores = target.apply(known["target"].to_numpy(float))
+        weights = np.stack(
+            [view_weights(said_by_views[..., head], scores) for head in range(len(HEADS))], axis=1
+        )
+        aelle = np.einsum("nvh,vh->nh", said_by_views, weights)
         if not used:  # nothing to combine
             actual = Scale(target).score(known["target"].to_numpy(float))
             pairs = np.stack([actual, Scale(target).clip(aelle[:, 0])], axis=1)
-            return cls(table, epoch, used, level, target, None, pairs)
+            return cls(table, epoch, views, used, level, weights, target, None, pairs)
         inputs = table.inputs(aelle, known, epoch, used)
         folds, said = known["fold"].to_numpy(), np.empty(len(known))
         for fold in np.unique(folds):
             rest = folds != fold
             said[~rest] = _fitted(inputs[rest], scores[rest], seed).predict(inputs[~rest])
         model = _fitted(inputs, scores, seed)
-        return cls(table, epoch, used, level, target, model, np.stack([scores, said], axis=1))
+        left_out = np.stack([scores, said], axis=1)
+        return cls(table, epoch, views, used, level, weights, target, model, left_out)
+
+    def blend(self, said_by_views: np.ndarray) -> np.ndarray:
+        """Blend AeLLE's scores by each view (networks, views, heads) into (networks, heads)."""
+        blended: np.ndarray = np.einsum("nvh,vh->nh", said_by_views, self.weights)
+        return blended
 
     def score(self, aelle: np.ndarray, networks: pd.DataFrame) -> np.ndarray:
         """Score networks from AeLLE's scores of them and what else is known."""

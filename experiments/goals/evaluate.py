@@ -10,7 +10,7 @@ it; the small tables go to experiments/results/.
 a. Learning rate fixed, epoch 0: AeLLE (with architecture and size) at 0.90 or more, and at least hyperparameters
    only - 0.02.
 b. Everything varies, epoch 1: AeLLE (with architecture and size) at least the better of extra-trees and gradient
-   boosting on the same channels - 0.01; and better than the best rung that sees the learning curve alone, with the
+   boosting on the same channels, readout growth among them, - 0.01; and better than the best rung that sees the learning curve alone, with the
    paired interval above 0.
 c. Everything varies: AeLLE + curve + hyperparameters better than the better regressor on curve +
    hyperparameters + weight statistics, with the paired interval above 0.
@@ -26,10 +26,10 @@ import joblib
 import numpy as np
 import pandas as pd
 from methods import (
+    ALONE,
     ATTEMPTS,
+    BARE,
     BESIDE,
-    ONE_VIEW,
-    READOUT,
     STACKS,
     TREES,
     WEIGHTS,
@@ -40,11 +40,13 @@ from methods import (
 
 from aelle.config import Autoencoder, Prediction
 from aelle.embedding.dataset import SpectraDataset, load_dataset
+from aelle.embedding.members import fit_members, validation_splits
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction import early
 from aelle.prediction.cross_validation import assign_folds, prediction_epochs
 from aelle.prediction.ladder import BASELINES
 from aelle.prediction.metrics import difference_interval, spearman, spearman_interval
+from aelle.prediction.views import blend, views_of
 from aelle.records import ExperimentFolder, write_frame
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -81,7 +83,7 @@ def _fold(dataset: SpectraDataset, inputs: dict[int, Inputs], folds: np.ndarray,
     seed = 1000 * dataset.experiment.seed + fold
     learnt = folds != fold
     target = TargetTransform.fit(dataset.targets[learnt], dataset.diverged[learnt], dataset.metric)
-    scored = _aelle(dataset, learnt, seed)
+    scored = _aelle(dataset, learnt, target.apply(dataset.targets), seed)
     frames = []
     for epoch, at_epoch in inputs.items():
         known = at_epoch.known
@@ -106,16 +108,22 @@ def _fold(dataset: SpectraDataset, inputs: dict[int, Inputs], folds: np.ndarray,
     return pd.concat(frames, ignore_index=True)
 
 
-def _aelle(dataset: SpectraDataset, learnt: np.ndarray, seed: int) -> dict[str, pd.DataFrame]:
-    """Scores of AeLLE as it is by default, by its widest view alone, and with readout growth where recorded."""
-    setting = dataset.experiment.prediction
-    widest = max(setting.views, key=len)
-    views = list(setting.views)
-    if dataset.records.get("readout_growth", pd.Series(dtype=object)).notna().any():
-        views.append([*widest, "readout_growth", "change_of_readout_growth"])
-    scored = [early.score_fold(dataset, learnt, view, setting.ensemble, seed) for view in views]
-    found = {"": pd.concat(scored[: len(setting.views)]), ONE_VIEW: scored[setting.views.index(widest)]}
-    return found | ({READOUT: scored[-1]} if len(views) > len(setting.views) else {})
+def _aelle(
+    dataset: SpectraDataset, learnt: np.ndarray, scores: np.ndarray, seed: int
+) -> dict[str, pd.DataFrame]:
+    """Scores of AeLLE as it is by default, by the views without readout growth, and by its networks alone."""
+    splits = validation_splits(learnt, dataset.experiment.prediction.ensemble, seed)
+    parts: dict[str, list[pd.DataFrame]] = {"": [], BARE: [], ALONE: []}
+    for place, view in enumerate(views_of(dataset)):
+        settings = dataset.experiment.autoencoder.model_copy(update={"channels": view})
+        members = fit_members(dataset, splits, settings, seed)
+        scored = early.scores_by(members, dataset, learnt, splits).assign(view=place)
+        alone = early.scores_by(replace(members, forests=None), dataset, learnt, splits).assign(view=place)
+        for name, part in (("", scored), (ALONE, alone)):
+            parts[name].append(part)
+        if "readout_growth" not in view:
+            parts[BARE].append(scored)
+    return {name: blend(pd.concat(frames), learnt, scores) for name, frames in parts.items()}
 
 
 def correlations(name: str, predictions: pd.DataFrame) -> list[dict[str, object]]:
@@ -175,8 +183,14 @@ def verdicts(name: str, predictions: pd.DataFrame) -> list[dict[str, object]]:
     for head, pair in TREES.items():
         if head in known:
             found = comparison(predictions, 1, head, [stack.name for stack in pair])
-            rows.append(found | {"goal": "b, trees", "met": found["difference"] >= -0.01})
-    for head in (h for h in TREES if h.startswith(AELLE) and h in known):
+            alone = head.endswith(ALONE)
+            goal = (
+                {"goal": "beside b", "met": None}
+                if alone
+                else {"goal": "b, trees", "met": found["difference"] >= -0.01}
+            )
+            rows.append(found | goal)
+    for head in (AELLE, AELLE + BARE):
         found = comparison(predictions, 1, head, list(CURVE_ONLY))
         rows.append(found | {"goal": "b, learning curve", "met": found["low"] > 0})
     baselines = [stack.name for stack in WEIGHTS]
@@ -185,7 +199,10 @@ def verdicts(name: str, predictions: pd.DataFrame) -> list[dict[str, object]]:
             found = comparison(predictions, epoch, attempt.name, baselines)
             rows.append(found | {"goal": "c", "met": found["low"] > 0})
     for stack in (stack for stack in BESIDE if stack.name in known):
-        rows.append(comparison(predictions, 1, stack.name, baselines) | {"goal": "beside c", "met": None})
+        for epoch in stack.epochs:
+            rows.append(
+                comparison(predictions, epoch, stack.name, baselines) | {"goal": "beside c", "met": None}
+            )
     return [{"task": task} | row for row in rows]
 
 

@@ -119,8 +119,9 @@ class Stack:
 
 ALL_EPOCHS = (0, 1, 3)
 KNOWN = ("curve", "hyperparameters")
-READOUT = " with readout growth"  # added to the name of AeLLE, or of trees, that also see this channel
-ONE_VIEW = ", one view"  # AeLLE by the view of most channels alone, without the bare spectrum's beside it
+# Added to the name of AeLLE where it is not as by default:
+BARE = " without readout growth"  # blended from the views that do not see it
+ALONE = ", network alone"  # without the trees in its head
 
 
 def _both(name: str, *blocks: str, epochs: tuple[int, ...] = (1,)) -> tuple[Stack, Stack]:
@@ -130,33 +131,38 @@ def _both(name: str, *blocks: str, epochs: tuple[int, ...] = (1,)) -> tuple[Stac
     )
 
 
-# What AeLLE's heads are compared with: by the name of the head.
+_SHAPE = "AeLLE + architecture/size"
+_ON_BARE = _both("the channels", "channels"), _both("the channels + architecture/size", "channels", "shape")
+_ON_ALL = (
+    _both("the channels + readout growth", "channels", "readout"),
+    _both("the channels + readout growth + architecture/size", "channels", "readout", "shape"),
+)
+# What AeLLE's heads are compared with, on the same inputs: by the name of the head.
 TREES = {
-    "AeLLE": _both("the channels", "channels"),
-    "AeLLE + architecture/size": _both("the channels + architecture/size", "channels", "shape"),
-    f"AeLLE{ONE_VIEW}": _both("the channels", "channels"),
-    f"AeLLE + architecture/size{ONE_VIEW}": _both("the channels + architecture/size", "channels", "shape"),
-    f"AeLLE{READOUT}": _both("the channels + readout growth", "channels", "readout"),
-    f"AeLLE + architecture/size{READOUT}": _both(
-        "the channels + readout growth + architecture/size", "channels", "readout", "shape"
-    ),
+    "AeLLE": _ON_ALL[0],
+    _SHAPE: _ON_ALL[1],
+    f"AeLLE{BARE}": _ON_BARE[0],
+    f"{_SHAPE}{BARE}": _ON_BARE[1],
+    f"AeLLE{ALONE}": _ON_ALL[0],
+    f"{_SHAPE}{ALONE}": _ON_ALL[1],
 }
 WEIGHTS = _both("curve + hyperparameters + weight statistics", *KNOWN, "weights", epochs=ALL_EPOCHS)
-# The blocks "aelle" and "aelle with readout growth" are AeLLE's out-of-fold scores, both heads.
+# The blocks "aelle" and "aelle without readout growth" are AeLLE's out-of-fold scores, both heads.
 STACKED = "AeLLE + curve + hyperparameters"
 ATTEMPTS = (
     Stack(STACKED, ("aelle", *KNOWN), epochs=ALL_EPOCHS),
-    Stack(f"{STACKED}{READOUT}", ("aelle", f"aelle{READOUT}", "readout", *KNOWN), epochs=ALL_EPOCHS),
-    Stack(f"{STACKED}, trees see the channels too", ("aelle", *KNOWN, "channels")),
+    Stack(f"{STACKED}{BARE}", (f"aelle{BARE}", *KNOWN), epochs=ALL_EPOCHS),
+    Stack(f"{STACKED}, trees see the channels too", ("aelle", *KNOWN, "channels", "readout")),
     Stack(f"{STACKED} with the spectrum under noise", ("aelle", *KNOWN, "noise")),
     Stack(f"{STACKED} with the hidden spectrum", ("aelle", *KNOWN, "hidden")),
     Stack(
-        f"{STACKED} with readout growth, noise and hidden spectra",
-        ("aelle", f"aelle{READOUT}", "readout", "noise", "hidden", *KNOWN),
+        f"{STACKED}, trees see readout growth, noise and hidden spectra",
+        ("aelle", "readout", "noise", "hidden", *KNOWN),
     ),
 )
 # Beside the goals: what remains once weight statistics are known, and what readout growth gives without AeLLE.
 BESIDE = (
+    Stack(f"{STACKED} + weight statistics", ("aelle", *KNOWN, "weights"), epochs=ALL_EPOCHS),
     Stack("curve + hyperparameters + weight statistics + readout growth", (*KNOWN, "weights", "readout")),
     Stack("curve + hyperparameters + readout growth", (*KNOWN, "readout")),
     Stack("readout growth alone", ("readout",)),
@@ -170,7 +176,7 @@ STACKS = (
 
 
 def aelle_block(scored: pd.DataFrame, known: Known, heads: Sequence[str]) -> np.ndarray:
-    """AeLLE's scores of one fold at one epoch, averaged over views, (networks, heads)."""
+    """AeLLE's scores of one fold at one epoch, (networks, heads)."""
     at_epoch = scored[scored["epoch"] == known.epoch]
-    table = at_epoch.pivot_table(index="network", columns="method", values="score", aggfunc="mean")
+    table = at_epoch.pivot(index="network", columns="method", values="score")
     return table.loc[known.network, list(heads)].to_numpy()

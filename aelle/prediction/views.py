@@ -1,0 +1,96 @@
+"""Views of the spectrum, and how much each counts.
+
+A view is a choice of channels on which an ensemble of autoencoders is fitted. The bare spectrum transfers best
+between sizes and architectures and is enough where the learning rate is fixed; its change since the first
+epoch and its temporal spread tell learning rates apart; growth backward from the readout adds more than either
+(experiments/LOG.md). How much each counts is found by stacking (Wolpert 1992): least squares with weights
+that are not negative, on scores of networks that the scoring autoencoders had not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+
+from aelle.embedding.channels import recorded
+from aelle.embedding.dataset import SpectraDataset
+
+BARE = ("spectrum",)
+WIDE = ("spectrum", "change", "temporal_std")
+WITH_READOUT = (*WIDE, "readout_growth", "change_of_readout_growth")
+_SHRINKAGE = 0.02  # towards equal weights: a few views compare much alike, and the networks are few
+
+
+def views_of(dataset: SpectraDataset) -> list[list[str]]:
+    """Views as the experiment names them; with "auto" the three above, without channels that were not recorded."""
+    asked = dataset.experiment.prediction.views
+    if asked != "auto":
+        return [list(view) for view in asked]
+    found = {name for name in WITH_READOUT if recorded(dataset.spectra, name).any()}
+    views = [[name for name in view if name in found] for view in (BARE, WIDE, WITH_READOUT)]
+    return [view for i, view in enumerate(views) if view not in views[:i]]
+
+
+def view_weights(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Weigh views by how well they say the scores of networks that they were not fitted to.
+
+    Args:
+        said: (n, views) out-of-fold scores.
+        scores: (n,) the networks' own.
+
+    Returns:
+        (views,), not negative.
+    """
+    count = said.shape[1]
+    ridge = np.sqrt(_SHRINKAGE * len(said))
+    rows = np.concatenate([said, ridge * np.eye(count)])
+    weights: np.ndarray = nnls(rows, np.concatenate([scores, np.full(count, ridge / count)]))[0]
+    return weights
+
+
+def blend(scored: pd.DataFrame, training: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    """Blend the views' scores of one fold into one score a method, epoch and network.
+
+    Args:
+        scored: view, method, epoch, network (position), score; the training networks' scores are out of fold.
+        training: boolean mask over the dataset's networks.
+        scores: the networks' own scores; only those of the training networks are looked at.
+
+    Returns:
+        method, epoch, network, score.
+    """
+    frames = []
+    for (method, epoch), part in scored.groupby(["method", "epoch"], sort=False):
+        table = part.pivot(index="network", columns="view", values="score")
+        networks = table.index.to_numpy()
+        learnt = training[networks]
+        weights = view_weights(table.to_numpy()[learnt], scores[networks[learnt]])
+        frames.append(
+            pd.DataFrame(
+                {"method": method, "epoch": epoch, "network": networks, "score": table.to_numpy() @ weights}
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def readable(views: Sequence[Sequence[str]], spectra: pd.DataFrame, epochs: Sequence[int]) -> pd.Series:
+    """Say which views can be read of each network: network_id → tuple of positions in `views`.
+
+    Args:
+        views: channels of each view.
+        spectra: rows of `spectrum_rows` of new networks.
+        epochs: those at which a network must have a view's channels.
+    """
+    rows = spectra[spectra["epoch"].isin(epochs)]
+    there = pd.DataFrame(
+        {
+            place: np.logical_and.reduce([recorded(rows, name) for name in view])
+            for place, view in enumerate(views)
+        },
+        index=rows["network_id"],
+    )
+    every = there.groupby(level=0).all()
+    return every.apply(lambda row: tuple(int(place) for place in every.columns if row[place]), axis=1)

@@ -1,0 +1,133 @@
+"""Views of the spectrum: which there are, how they are weighed, and what a network that lacks some is read by."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aelle.config import ConfigError, parse_experiment
+from aelle.embedding.dataset import load_dataset
+from aelle.prediction.predictor import Predictor
+from aelle.prediction.views import BARE, WIDE, WITH_READOUT, blend, readable, view_weights, views_of
+from aelle.records import read_records
+from tests.synthetic import write_synthetic_experiment
+from tests.test_embedding import rewrite
+from tests.test_prediction import configure
+
+
+def with_growth(frame):
+    """Give every spectrum a readout growth that tells the outcome at once."""
+    final = frame[frame["epoch"] == frame["epoch"].max()].groupby("network_id")["val_metric"].last()
+    slope = frame["network_id"].map(final).fillna(0.1).to_numpy()
+    growth = [
+        -5 * s * np.arange(1.0, 9) if v is not None else None
+        for s, v in zip(slope, frame["spectrum"], strict=True)
+    ]
+    return frame.assign(readout_growth=growth, also_seconds=np.where(frame["spectrum"].isna(), np.nan, 0.01))
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    folder = configure(write_synthetic_experiment(tmp_path_factory.mktemp("grown") / "x"))
+    rewrite(folder, with_growth)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(grown):
+    return Predictor.fit(load_dataset(grown))
+
+
+def test_auto_views_hold_what_was_recorded(grown, tmp_path):
+    plain = write_synthetic_experiment(tmp_path / "plain")
+    assert views_of(load_dataset(plain)) == [list(BARE), list(WIDE)]
+    assert views_of(load_dataset(grown)) == [list(BARE), list(WIDE), list(WITH_READOUT)]
+    rewrite(plain, lambda frame: frame.assign(spectrum_std=None))
+    assert views_of(load_dataset(plain)) == [["spectrum"], ["spectrum", "change"]]
+
+
+def test_views_can_be_named():
+    content = {"name": "x", "task": {"name": "digits"}}
+    assert parse_experiment(content).prediction.views == "auto"
+    named = parse_experiment({**content, "prediction": {"views": [["spectrum", "change"]]}})
+    assert named.prediction.views == [["spectrum", "change"]]
+    for wrong in ([], [[]], "all", [["Spectrum!"]]):
+        with pytest.raises(ConfigError, match=r"prediction\.views"):
+            parse_experiment({**content, "prediction": {"views": wrong}})
+
+
+def test_weights_are_least_squares_where_views_differ_and_equal_where_they_agree():
+    random = np.random.default_rng(0)
+    truth = random.normal(size=4000)
+    said = np.stack([truth + random.normal(size=4000), truth + 2 * random.normal(size=4000)], axis=1)
+    # E[xxᵀ] = 11ᵀ + diag(1, 4), E[xy] = 1, plus the ridge of 0.02 towards one half.
+    gram, ridge = np.array([[2.0, 1], [1, 5]]), 0.02
+    expected = np.linalg.solve(gram + ridge * np.eye(2), np.ones(2) + ridge / 2)
+    assert np.allclose(view_weights(said, truth), expected, atol=0.03)
+    alike = np.stack([truth, truth, truth], axis=1)
+    assert np.allclose(view_weights(alike, truth), 1 / 3)
+    assert np.allclose(view_weights(truth[:, None], truth), 1)
+
+
+def test_a_view_that_says_the_opposite_counts_for_nothing():
+    truth = np.random.default_rng(0).normal(size=200)
+    assert 0 <= view_weights(np.stack([truth, -truth], axis=1), truth)[1] < 0.01
+
+
+def test_blending_learns_from_training_networks_alone():
+    random = np.random.default_rng(0)
+    scores = random.normal(size=60)
+    training = np.arange(60) < 40
+    frames = [
+        pd.DataFrame({"view": v, "method": "AeLLE", "epoch": 1, "network": np.arange(60),
+                      "score": scores + (1 + v) * random.normal(size=60)})
+        for v in range(2)
+    ]  # fmt: skip
+    scored = pd.concat(frames)
+    other = np.where(training, scores, random.permutation(scores))
+    found, same = blend(scored, training, scores), blend(scored, training, other)
+    pd.testing.assert_frame_equal(found, same)
+    assert found["network"].tolist() == list(range(60))
+    assert not np.allclose(found["score"], blend(scored, training, scores[::-1])["score"])
+
+
+def test_readable_views_of_each_network():
+    lists = [np.ones(4), np.ones(4)]
+    spectra = pd.DataFrame(
+        {
+            "network_id": ["whole", "whole", "first only", "first only"],
+            "epoch": [0, 1, 0, 1],
+            "spectrum": lists * 2,
+            "readout_growth": [*lists, lists[0], None],
+        }
+    )
+    views = [["spectrum"], ["spectrum", "readout_growth"]]
+    assert readable(views, spectra, [0, 1]).to_dict() == {"whole": (0, 1), "first only": (0,)}
+    assert readable(views, spectra, [0]).to_dict() == {"whole": (0, 1), "first only": (0, 1)}
+    assert readable(views, spectra.drop(columns="readout_growth"), [1])["whole"] == (0,)
+
+
+def test_a_network_without_some_channel_is_read_by_the_other_views(predictor, grown):
+    rows = read_records(grown)
+    whole = predictor.predict(rows, 1, explain=False).set_index("network_id")
+    lacking = predictor.predict(rows.drop(columns="readout_growth"), 1, explain=False).set_index("network_id")
+    assert (whole["warning"] == "").all()
+    words = "read without readout_growth, change_of_readout_growth, which its records lack"
+    assert (lacking["warning"] == words).all()
+    assert not np.allclose(whole["predicted"], lacking["predicted"], equal_nan=True)
+    # Without the view that knows the outcome the intervals are wider, as they must be.
+    bare = ["network_id", "epoch", "spectrum", "spectrum_se", "spectrum_std", "readout_growth"]
+    width = {}
+    for name, columns in (("whole", bare), ("lacking", bare[:-1])):
+        frame = predictor.predict(rows[columns], 0, explain=False)
+        width[name] = (frame["upper"] - frame["lower"]).mean()
+    assert width["lacking"] > 1.2 * width["whole"]
+
+
+def test_a_saved_predictor_weighs_its_views_alike(predictor, grown, tmp_path):
+    predictor.save(tmp_path / "predictor")
+    loaded, rows = Predictor.load(tmp_path / "predictor"), read_records(grown)
+    assert loaded.views == predictor.views == [list(BARE), list(WIDE), list(WITH_READOUT)]
+    pd.testing.assert_frame_equal(
+        loaded.predict(rows, 1, explain=False), predictor.predict(rows, 1, explain=False)
+    )
+    assert np.array_equal(loaded.stage(1, (0, 1, 2), ()).weights, predictor.stage(1, (0, 1, 2), ()).weights)
