@@ -10,14 +10,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "aelle"
 ALLOWED = {
     "compiled": set(),
+    "optimiser": set(),
     "lyapunov": {"compiled"},
     "records": set(),
     "config": set(),
     "recurrent": {"compiled"},
     "tasks": set(),
     "spectra": {"lyapunov", "recurrent"},
-    "collection": {"lyapunov", "records", "config", "recurrent", "tasks", "spectra"},
-    "embedding": {"records", "config"},
+    "collection": {"lyapunov", "records", "config", "recurrent", "tasks", "spectra", "optimiser"},
+    "embedding": {"records", "config", "optimiser"},
     "prediction": {"embedding", "records", "config"},
     "integrations": {"prediction", "spectra", "recurrent"},
     "explorer": {"records", "config"},

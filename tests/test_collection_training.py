@@ -6,7 +6,7 @@ import sys
 import torch
 from torch import nn
 
-from aelle.collection.optimiser import AdamW
+from aelle.optimiser import AdamW
 
 
 def test_the_optimiser_equals_torchs_to_the_bit():

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aelle.collection.optimiser import AdamW
 from aelle.collection.search_space import Cohort, Variant
+from aelle.optimiser import AdamW
 from aelle.recurrent.network import Network
 from aelle.recurrent.registry import cell_class
 from aelle.tasks.task import Optimiser, Split, Task

@@ -1,4 +1,4 @@
-"""AdamW (Loshchilov & Hutter 2019) for one network."""
+"""AdamW (Loshchilov & Hutter 2019) by its functional form."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch.optim.adamw import adamw
 class AdamW:
     """Equal to torch.optim.AdamW(fused=True) to the bit.
 
-    Constructing torch's class imports its compiler, a second in every worker, and its bookkeeping costs more
-    than the update of a small network: so its functional form is called here.
+    Constructing torch's class imports its compiler, a second or two in every process, and its bookkeeping costs
+    more than the update of a small network.
 
     Attributes:
         state: step, exp_avg and exp_avg_sq by parameter, as torch's class names them.
