@@ -106,7 +106,9 @@ def wait_for_epoch(process, folder, deadline=60):
     pytest.fail(f"the run gave no epoch to interrupt at: exit {process.poll()}")
 
 
-@pytest.mark.parametrize("killed_by, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "killed_by, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 def test_a_run_killed_in_the_middle_resumes_to_the_same_records(quiet, tmp_path, killed_by, code):
     folder, arguments = tmp_path / "x", command(tmp_path / "x", tmp_path / "x.toml")
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
@@ -114,8 +116,8 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_records(quiet, tmp_path,
     process.send_signal(killed_by)
     _, message = process.communicate(timeout=30)
     assert process.returncode == code
-    if killed_by == signal.SIGINT:
-        assert "interrupted; the same command resumes" in message
+    if killed_by != signal.SIGKILL:
+        assert message.splitlines()[-1] == "aelle: interrupted; the same command resumes"
     assert len(list(folder.glob("records/*.parquet"))) < 6, "the run had already ended"
     subprocess.run(arguments, check=True, timeout=60)
     pd.testing.assert_frame_equal(comparable(folder), comparable(quiet), check_exact=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -33,9 +34,23 @@ for _command in (collect, train, predict, explore, export, import_, status, run)
     cli.add_command(_command)
 
 
+class _Ended(KeyboardInterrupt):
+    """A signal that asks the process to end, as Ctrl-C does: batch systems send SIGTERM when time is up."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 def main() -> None:
     """Run the command line; what goes wrong by the user's doing is one line and exit code 2."""
+    for number in (signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else (signal.SIGTERM,):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, _end)
     sys.exit(_guarded(cli))
+
+
+def _end(number: int, frame: object) -> None:
+    raise _Ended(number)
 
 
 def _guarded(command: Callable[..., Any]) -> int:
@@ -43,10 +58,10 @@ def _guarded(command: Callable[..., Any]) -> int:
         return command(standalone_mode=False) or 0
     try:
         command(standalone_mode=False)
-    except click.exceptions.Abort:
-        return _complain("interrupted; the same command resumes", 130)
-    except KeyboardInterrupt:
-        return _complain("interrupted; the same command resumes", 130)
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:  # click turns the latter into the former
+        cause = error.__cause__ or error
+        number = cause.number if isinstance(cause, _Ended) else signal.SIGINT
+        return _complain("interrupted; the same command resumes", 128 + number)
     except click.ClickException as error:
         error.show()
         return error.exit_code

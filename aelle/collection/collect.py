@@ -83,6 +83,7 @@ def collect(
         every = claim(folder, experiment, found, size, extend)
         write_json(folder.root / "environment.json", _environment(job.backend.device))
         remove_partial_files(folder)
+        _check_readable(folder)
         failed = _failed_cohorts(folder) if retry_failed else set()
         pending = [c for c in every if c.cohort_id in failed or not _is_finished(folder, c)]
         # The longest first, so that no worker ends long after the others.
@@ -165,9 +166,19 @@ def _is_finished(folder: ExperimentFolder, cohort: Cohort) -> bool:
     )
 
 
+def _check_readable(folder: ExperimentFolder) -> None:
+    """Refuse a damaged file of records before training, not when its cohort is merged."""
+    if _holds_records(folder):
+        read_arrow(folder, [])
+
+
+def _holds_records(folder: ExperimentFolder) -> bool:
+    return any(folder.records.rglob("[!.]*.parquet"))
+
+
 def _failed_cohorts(folder: ExperimentFolder) -> set[str]:
     """Cohorts that hold networks whose last run failed."""
-    if not any(folder.records.rglob("[!.]*.parquet")):
+    if not _holds_records(folder):
         return set()
     records = read_arrow(folder, ["cohort", "status"])
     return set(records.filter(pc.field("status") == "failed")["cohort"].to_pylist())
