@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kaleido
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,8 +45,17 @@ def numbers_of(out):
     return json.loads(written.read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="session")
+def _one_browser():
+    """All pictures of a test process are drawn by one browser, which takes longer to start than to draw."""
+    if HAS_CHROME:
+        kaleido.start_sync_server(silence_warnings=True)
+    yield
+    kaleido.stop_sync_server(silence_warnings=True)
+
+
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, _one_browser):
     """Run a script as its README says, but in this process; return its numbers and its last line."""
 
     def run_script(name, out, *arguments):
@@ -87,13 +97,18 @@ def test_every_figure_is_tested():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
-def test_figures_that_need_no_records(name, tmp_path):
-    command = [sys.executable, str(FOLDER / f"{name}.py"), *TINY[name], "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found, line = numbers_of(tmp_path), done.stdout.splitlines()[-1]
+def test_figures_that_need_no_records(name, tmp_path, run):
+    found, line = run(name, tmp_path, *TINY[name])
     check_written(tmp_path, found, line)
     assert found["command"] == f"python experiments/paper/{name}.py {' '.join(TINY[name])}"
+
+
+@pytest.mark.slow
+def test_a_figure_by_its_command(tmp_path):
+    command = [sys.executable, str(FOLDER / "regimes.py"), *TINY["regimes"], "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    check_written(tmp_path, numbers_of(tmp_path), done.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
