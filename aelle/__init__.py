@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aelle.spectra import lyapunov_spectra as lyapunov_spectra
     from aelle.spectra import lyapunov_spectrum as lyapunov_spectrum
     from aelle.spectra import mean_field as mean_field
+    from aelle.spectra import readout_growth as readout_growth
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ _HOMES = {
     "covariant_lyapunov_vectors": "aelle.spectra",
     "conditional_vs_generative": "aelle.spectra",
     "mean_field": "aelle.spectra",
+    "readout_growth": "aelle.spectra",
     "load_experiment": "aelle.config",
     "ExperimentFolder": "aelle.records",
     "read_records": "aelle.records",

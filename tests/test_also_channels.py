@@ -11,14 +11,14 @@ from torch import nn
 
 from aelle.collection.cohort_job import driving_sequences
 from aelle.collection.collect import collect
-from aelle.collection.readout_growth import LAGS, growth_lags, readout_growth
 from aelle.collection.search_space import variants
 from aelle.collection.training import build_network
 from aelle.config import ConfigError, parse_experiment
 from aelle.records import LATER_COLUMNS, ExperimentFolder, read_records
 from aelle.recurrent.network import Network
-from aelle.recurrent.registry import cell_class
-from aelle.spectra import lyapunov_spectrum
+from aelle.recurrent.registry import ARCHITECTURES, cell_class
+from aelle.spectra import cohort_readout_growth, lyapunov_spectrum, readout_growth
+from aelle.spectra.readout import LAGS, growth_lags
 from aelle.tasks.registry import make_task
 
 CHANNELS = ("spectrum_hidden", "spectrum_noise", "readout_growth")
@@ -76,6 +76,46 @@ def test_a_stack_takes_the_state_of_all_layers_and_several_outputs_share_unit_di
     assert found.isfinite().all()
     singular = torch.linalg.svdvals(net.readout.weight.detach().double()).log()
     assert singular.min() <= found[0] <= singular.max()
+
+
+@pytest.mark.parametrize("module", [nn.RNN, nn.GRU, nn.LSTM])
+def test_a_torch_module_with_its_readout_is_a_network(module):
+    torch.manual_seed(0)
+    recurrent, readout = module(3, 5, num_layers=2, batch_first=True), nn.Linear(5, 2)
+    before = torch.get_rng_state()
+    inputs = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(1))
+    found = readout_growth(recurrent, inputs, readout)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(found, readout_growth(Network.from_torch(recurrent, readout), inputs))
+    # Without a readout the hidden vector itself is read, in unit directions.
+    assert readout_growth(recurrent, inputs)[0] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_a_cohort_in_one_batch_is_one_by_one(architecture):
+    layers = [architecture] if "rate" in architecture else [architecture] * 2
+    networks = [network(layers, scale=scale, outputs=2) for scale in (0.3, 0.8, 1.5)]
+    inputs = torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(1))
+    state = torch.randn(sum(networks[0].layer_sizes), generator=torch.Generator().manual_seed(2))
+    each = [readout_growth(net, inputs, initial_state=state) for net in networks]
+    together = cohort_readout_growth(networks, inputs, initial_state=state)
+    np.testing.assert_allclose(together, torch.stack(each), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "inputs, readout, error, words",
+    [
+        (torch.zeros(2, 5, 4), None, ValueError, "4 components a step, the network takes 3"),
+        (torch.zeros(2, 0, 3), None, ValueError, "sequence 0 is empty"),
+        (torch.full((2, 5, 3), float("nan")), None, ValueError, "holds NaN"),
+        ([torch.zeros(5, 3), torch.zeros(4, 3)], None, ValueError, "one length"),
+        (torch.zeros(2, 5, 3), nn.Linear(6, 1), ValueError, "takes 6 numbers, the last layer gives 5"),
+        (torch.zeros(2, 5, 3), nn.Tanh(), TypeError, "torch.nn.Linear or None, got Tanh"),
+    ],
+)
+def test_growth_refuses_what_does_not_fit(inputs, readout, error, words):
+    with pytest.raises(error, match=words):
+        readout_growth(network(["gru"]), inputs, readout)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])

@@ -16,7 +16,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from aelle.collection.backend import Backend
-from aelle.collection.readout_growth import readout_growth
 from aelle.collection.search_space import Cohort
 from aelle.collection.training import Epoch, NativeTraining, Trainee
 from aelle.collection.weight_statistics import weight_statistics
@@ -30,7 +29,7 @@ from aelle.records import (
     write_bytes,
     write_epoch,
 )
-from aelle.spectra import LyapunovSpectrum, lyapunov_spectra
+from aelle.spectra import LyapunovSpectrum, cohort_readout_growth, lyapunov_spectra
 from aelle.tasks.task import Task
 
 _OF_VARIANT = (
@@ -194,17 +193,25 @@ def _also(job: Job, trainees: Sequence[Trainee], found: Sequence[LyapunovSpectru
             under_noise = _spectra_of(job, trainees, job.noise, settings.state)
         columns["spectrum_noise"] = [spectrum.exponents.tolist() for spectrum in under_noise]
     if "readout" in settings.also:
-        columns["readout_growth"] = [_readout_growth(job, trainee) for trainee in trainees]
+        columns["readout_growth"] = _readout_growth(job, trainees)
     columns["also_seconds"] = [(time.perf_counter() - started) / len(trainees)] * len(trainees)
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _readout_growth(job: Job, trainee: Trainee) -> list[float]:
+def _readout_growth(job: Job, trainees: Sequence[Trainee]) -> list[list[float]]:
     """Along validation sequences as the task gives them, from the state in which the task starts them."""
-    task, rule = job.task, job.task.learning_rule
+    task, device = job.task, job.backend.device
     inputs = task.encode(task.validation.inputs[: job.experiment.spectrum.sequences])
-    start = None if rule is None else rule.running_state(trainee.optimiser)
-    return readout_growth(trainee.network, inputs, start).tolist()
+    start = None
+    if task.learning_rule is not None:  # such networks are trained, and taken here, one by one
+        start = task.learning_rule.running_state(trainees[0].optimiser)
+    networks = [trainee.network.to(device) for trainee in trainees]
+    try:
+        growth: list[list[float]] = cohort_readout_growth(networks, inputs, initial_state=start).tolist()
+    finally:
+        for network in networks:
+            network.to("cpu")
+    return growth
 
 
 def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> dict[str, str]:

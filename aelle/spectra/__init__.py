@@ -10,6 +10,7 @@ from aelle.spectra.cohort import lyapunov_spectra
 from aelle.spectra.covariant import covariant_lyapunov_vectors
 from aelle.spectra.front import lyapunov_spectrum
 from aelle.spectra.gradients import leading_exponents
+from aelle.spectra.readout import cohort_readout_growth, readout_growth
 
 __all__ = [
     "ChaoticGradientWarning",
@@ -18,10 +19,12 @@ __all__ = [
     "DrivenMap",
     "LyapunovSpectrum",
     "MeanField",
+    "cohort_readout_growth",
     "conditional_vs_generative",
     "covariant_lyapunov_vectors",
     "leading_exponents",
     "lyapunov_spectra",
     "lyapunov_spectrum",
     "mean_field",
+    "readout_growth",
 ]

@@ -1,0 +1,139 @@
+"""How strongly what a network answers depends on its state some steps before: growth backward in time.
+
+A spectrum averages over all directions of the state. What a task needs is that the directions which its
+readout reads reach back to the inputs that matter, so here the adjoint of the tangent map, v_t = J_tᵀ v_{t+1},
+starts from the readout: v at lag τ is the gradient of an output with respect to the state τ steps earlier,
+the quantity whose vanishing or explosion decides what gradient descent can learn (Bengio, Simard & Frasconi
+1994; Pascanu, Mikolov & Bengio 2013).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from aelle.lyapunov.inputs import as_sequences
+from aelle.recurrent.cell import Cell
+from aelle.recurrent.convert import cells_of
+from aelle.recurrent.network import Network
+
+LAGS = 24  # at most; short sequences have fewer whole numbers to choose from
+_DIRECTIONS = 4
+_SMALLEST, _LARGEST = 1e-300, 1e300
+
+
+def growth_lags(length: int) -> list[int]:
+    """Lags at which growth is recorded for sequences of `length` steps: 0, then about evenly in logarithm to it."""
+    steps = max(LAGS - 2, 1)
+    return sorted({0, *(round(length ** (i / steps)) for i in range(steps + 1))})
+
+
+def readout_growth(
+    model: nn.Module, inputs: Tensor, readout: nn.Linear | None = None, *, initial_state: Tensor | None = None
+) -> Tensor:
+    """⟨ln ‖∂(u · y_T) / ∂s_{T-τ}‖⟩ at each lag of `growth_lags(T)`, float64 (lags,), in nats.
+
+    y_T is the output at the last step, u a random unit vector of output space (equal draws for every
+    network), s the joint state of all layers; the mean is over sequences and directions u. At lag 0 it is the
+    norm of the readout itself. A gradient that vanishes to less than 1e-300, or explodes above 1e300, counts as
+    that bound, so that the result is always finite.
+
+    Args:
+        model: a torch.nn.RNN, GRU, LSTM or one of their Cells, or an aelle cell or network; never modified.
+        inputs: (batch, T, input_size), sequences as the task gives them.
+        readout: what reads the last hidden vector; None takes that of an aelle network, or the hidden vector as
+            it is where there is none.
+        initial_state: (n,) over all layers; zeros where None, as in training.
+
+    Raises:
+        TypeError: for a model or readout of an unknown kind.
+        ValueError: for inputs or a readout of another size, NaN in them, or parameters that are not finite.
+    """
+    return cohort_readout_growth([model], inputs, [readout], initial_state=initial_state)[0]
+
+
+def cohort_readout_growth(
+    models: Sequence[nn.Module],
+    inputs: Tensor,
+    readouts: Sequence[nn.Linear | None] | None = None,
+    *,
+    initial_state: Tensor | None = None,
+) -> Tensor:
+    """`readout_growth` of networks of one architecture and size, as one batch: (networks, lags)."""
+    read_by = [_readout(m, r) for m, r in zip(models, readouts or [None] * len(models), strict=True)]
+    sequences = as_sequences(inputs)
+    if len({len(sequence) for sequence in sequences}) > 1:
+        raise ValueError("all sequences must have one length, since growth is counted from their last step")
+    driving = torch.stack(sequences).double()
+    layers = _layers(models)
+    _check_sizes(layers, driving, read_by)
+    driving = driving.to(next(layers[0].parameters()).device).repeat_interleave(_DIRECTIONS, dim=0)
+    output, states = _run(layers, driving, initial_state)
+    if read_by[0] is not None:
+        weights = [readout.weight.detach().to(output) for readout in read_by if readout is not None]
+        output = output @ (weights[0] if len(models) == 1 else torch.stack(weights)).mT
+    generator = torch.Generator().manual_seed(_DIRECTIONS)
+    directions = torch.randn(len(driving), output.shape[-1], generator=generator, dtype=torch.float64)
+    directions = (directions / directions.norm(dim=-1, keepdim=True)).to(output)
+    wanted = [states[-1 - lag] for lag in growth_lags(driving.shape[1])]
+    gradients = torch.autograd.grad((directions * output).sum(), wanted)
+    growth = torch.stack([_log_norm(gradient).mean(dim=-1) for gradient in gradients], dim=-1)
+    return growth.reshape(len(models), -1).cpu()
+
+
+def _readout(model: nn.Module, given: nn.Linear | None) -> nn.Linear | None:
+    readout = given if given is not None or not isinstance(model, Network) else model.readout
+    if readout is not None and not isinstance(readout, nn.Linear):
+        raise TypeError(f"readout must be a torch.nn.Linear or None, got {type(readout).__name__}")
+    return readout
+
+
+def _layers(models: Sequence[nn.Module]) -> list[Cell]:
+    """One cell a layer, in float64; for several models with stacked parameters."""
+    each = [cells_of(model, torch.float64) for model in models]
+    if len(each) == 1:
+        return each[0]
+    with torch.random.fork_rng(devices=[]):  # building a cell draws its parameters
+        return [type(cells[0]).stack(cells) for cells in zip(*each, strict=True)]
+
+
+def _check_sizes(layers: Sequence[Cell], driving: Tensor, read_by: Sequence[nn.Linear | None]) -> None:
+    if driving.shape[-1] != layers[0].input_size:
+        raise ValueError(
+            f"inputs have {driving.shape[-1]} components a step, the network takes {layers[0].input_size}"
+        )
+    for readout in (readout for readout in read_by if readout is not None):
+        if readout.in_features != layers[-1].hidden_size:
+            raise ValueError(
+                f"the readout takes {readout.in_features} numbers, the last layer gives {layers[-1].hidden_size}"
+            )
+
+
+def _run(
+    layers: Sequence[Cell], driving: Tensor, initial_state: Tensor | None
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """Last hidden vector (*P, batch, H), and the joint states (*P, batch, n) of all times, in one autograd graph."""
+    sizes, population = [cell.state_size for cell in layers], layers[0].population
+    start = torch.zeros(sum(sizes)) if initial_state is None else initial_state
+    joint = start.to(driving).expand(*population, len(driving), -1).clone().requires_grad_()
+    states = [joint]
+    for step_input in driving.unbind(dim=1):
+        below, parts = step_input.expand(*population, -1, -1), []
+        for cell, state in zip(layers, joint.split(sizes, dim=-1), strict=True):
+            parts.append(cell.step(below, state))
+            below = cell.output(parts[-1])
+        joint = torch.cat(parts, dim=-1)
+        states.append(joint)
+    # The last hidden vector is read from the joint state, so that lag 0 is the readout alone.
+    return layers[-1].output(joint.split(sizes, dim=-1)[-1]), states
+
+
+def _log_norm(gradient: Tensor) -> Tensor:
+    """Natural logarithm of the norms of the rows, without overflow or underflow on the way."""
+    largest = gradient.abs().amax(dim=-1, keepdim=True).nan_to_num(_LARGEST, _LARGEST)
+    scale = largest.clamp(_SMALLEST, _LARGEST)
+    log = (gradient / scale).norm(dim=-1).log() + scale.squeeze(-1).log()
+    return log.nan_to_num(math.log(_LARGEST)).clamp(math.log(_SMALLEST), math.log(_LARGEST))
