@@ -14,7 +14,9 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn import config_context
-from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
+from sklearn.ensemble import GradientBoostingRegressor
+
+from aelle.embedding.trees import extra_trees
 
 _FEWEST_ROWS = 10  # an epoch with fewer training spectra has no forest of its own
 _LEAF = -1
@@ -41,7 +43,7 @@ class Forest:
         with config_context(
             skip_parameter_validation=True, assume_finite=True
         ):  # as dear as growing the trees
-            extra, boosting = _extra_trees(trees, seed), _boosting(seed)
+            extra, boosting = extra_trees(trees, seed), _boosting(seed)
             averaged = [estimator.tree_ for estimator in extra.fit(inputs, scores).estimators_]
             summed = [estimator.tree_ for estimator in boosting.fit(inputs, scores).estimators_[:, 0]]
         every, start = len(averaged) + len(summed), float(scores.mean())  # where boosting begins
@@ -125,10 +127,6 @@ class EpochForests:
         parts = [part.name for part in fields(Forest)]
         forests = (Forest(*(arrays[f"{i}.{part}"] for part in parts)) for i in range(len(epochs)))
         return cls(epochs, tuple(forests))
-
-
-def _extra_trees(trees: int, seed: int) -> ExtraTreesRegressor:
-    return ExtraTreesRegressor(trees, min_samples_leaf=2, max_features=0.5, random_state=seed, n_jobs=1)
 
 
 def _boosting(seed: int) -> GradientBoostingRegressor:
