@@ -19,7 +19,7 @@ from aelle.integrations.rule import IntegrationError, PruningRule
 from aelle.integrations.watch import SpectrumWatch
 from aelle.prediction.predictor import Predictor, PredictorError
 from aelle.records import ExperimentFolder, read_records
-from aelle.spectra import lyapunov_spectrum
+from aelle.spectra import lyapunov_spectrum, readout_growth
 from tests.synthetic import write_synthetic_experiment
 from tests.test_cli import aelle  # noqa: F401
 from tests.test_collection import comparable, experiment
@@ -175,6 +175,24 @@ def test_the_hidden_state_convention_is_the_predictors():
     assert len(watch.rows["spectrum"][0]) == 8
     expected = lyapunov_spectrum(lstm, inputs, state="hidden").exponents
     torch.testing.assert_close(watch.spectra[0].exponents, expected)
+
+
+def test_readout_growth_is_taken_where_readout_and_sequences_are_given():
+    lstm, inputs, readout = nn.LSTM(3, 5, batch_first=True), torch.randn(2, 40, 3), nn.Linear(5, 2)
+    sequences = torch.randn(3, 12, 3)
+    watch = SpectrumWatch(lstm, inputs, ByLeadingExponent(), readout=readout, sequences=sequences)
+    watch(0)
+    expected = readout_growth(lstm, sequences, readout).numpy()
+    np.testing.assert_allclose(watch.rows["readout_growth"][0], expected, rtol=1e-6)
+    plain = SpectrumWatch(lstm, inputs, ByLeadingExponent())
+    plain(0)
+    assert "readout_growth" not in plain.rows
+    with pytest.raises(IntegrationError, match="pass readout="):
+        SpectrumWatch(lstm, inputs, ByLeadingExponent(), sequences=sequences)
+    with pytest.raises(IntegrationError, match="pass sequences"):
+        SpectrumWatch(lstm, inputs, ByLeadingExponent(), readout=readout)
+    with pytest.raises(ValueError, match="takes 6 numbers"):
+        SpectrumWatch(lstm, inputs, ByLeadingExponent(), readout=nn.Linear(6, 2), sequences=sequences)
 
 
 def test_other_epochs_cost_no_spectrum_and_stop_nothing():

@@ -16,7 +16,7 @@ from aelle.integrations.rule import IntegrationError, PredictsFinalMetric, Pruni
 from aelle.prediction.predictor import Predictor
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import cells_of
-from aelle.spectra import LyapunovSpectrum, lyapunov_spectrum
+from aelle.spectra import LyapunovSpectrum, lyapunov_spectrum, readout_growth
 
 HYPERPARAMETERS = ("init_scale", "init_gain", "learning_rate", "dropout", "weight_decay", "batch_size")
 _NETWORK_ID = "watched"
@@ -47,13 +47,18 @@ class SpectrumWatch:
         predictor: a `Predictor`, or the folder that holds one.
         rule: when to stop.
         warmup: steps of transient, the first ones of the inputs.
+        readout: the linear map that reads the model's last hidden vector; None takes that of an aelle network.
+        sequences: (batch, T, input_size), some of the task's own, from their first step to the one at which the
+            readout answers. With them and a readout, `aelle.readout_growth` is taken where the predictor reads it;
+            without, the prediction rests on the views of the spectrum that do without it.
         hyperparameters: of `HYPERPARAMETERS`, whatever is known: the predictor uses what it learnt to use.
         task, metric_name: of the training loop; checked against the predictor's where given.
 
     Raises:
         TypeError: for a model or inputs of an unknown kind.
         ValueError: where the inputs do not fit the model.
-        IntegrationError: for a predictor of another task or metric, or an unknown hyperparameter.
+        IntegrationError: for a predictor of another task or metric, an unknown hyperparameter, or one of readout
+            and sequences without the other.
         PredictorError: where the folder holds no predictor.
     """
 
@@ -65,17 +70,21 @@ class SpectrumWatch:
         *,
         rule: PruningRule | None = None,
         warmup: int | str = "auto",
+        readout: nn.Linear | None = None,
+        sequences: Tensor | None = None,
         hyperparameters: Mapping[str, float] | None = None,
         task: str | None = None,
         metric_name: str | None = None,
     ) -> None:
         self.model, self.inputs, self.warmup = model, inputs, warmup
+        self.readout, self.sequences = readout, sequences
         self.predictor = Predictor.load(predictor) if isinstance(predictor, str | Path) else predictor
         self.rule = rule or PruningRule()
         require_fit(self.predictor, task=task, metric_name=metric_name)
         self._described = _describe(cells_of(model, torch.float64), _checked(hyperparameters or {}))
         # One step per sequence finds inputs that do not fit before an epoch has been trained.
         lyapunov_spectrum(model, _first_steps(inputs), k=1, warmup=0, state=self.predictor.spectrum_state)
+        self._check_growth()
         self._rows: list[dict[str, Any]] = []
         self.spectra: dict[int, LyapunovSpectrum] = {}
 
@@ -109,7 +118,7 @@ class SpectrumWatch:
                 False, epoch, f"goes on at epoch {epoch}: the predictor knows the epochs {known} alone"
             )
         spectrum = self._take(epoch)
-        row |= _columns(spectrum)
+        row |= _columns(spectrum) | self._growth()
         if not bool((spectrum.exponents < torch.inf).all()):
             row["status"] = "diverged"
             return Verdict(True, epoch, f"stopped at epoch {epoch}: the network's state grows without bound")
@@ -128,6 +137,25 @@ class SpectrumWatch:
         state = self.predictor.spectrum_state
         self.spectra[epoch] = lyapunov_spectrum(self.model, self.inputs, state=state, warmup=self.warmup)
         return self.spectra[epoch]
+
+    def _check_growth(self) -> None:
+        """Refuse a readout without sequences, and the reverse, before an epoch has been trained."""
+        if self.sequences is None:
+            if self.readout is not None:
+                raise IntegrationError("a readout alone is of no use: pass sequences of the task with it")
+            return
+        if self.readout is None and getattr(self.model, "readout", None) is None:
+            raise IntegrationError(
+                "sequences are driven to the readout: pass readout=, the linear map that reads them"
+            )
+        readout_growth(self.model, self.sequences[:, :1], self.readout)
+
+    def _growth(self) -> dict[str, Any]:
+        """The column of readout growth, where it can be taken."""
+        if self.sequences is None:
+            return {}
+        growth = readout_growth(self.model, self.sequences, self.readout)
+        return {"readout_growth": growth.numpy().astype(np.float32)}
 
     def _convention(self) -> dict[str, Any]:
         predictor = self.predictor
