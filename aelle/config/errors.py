@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from aelle.config.experiment import Experiment
 from aelle.config.values import SHAPES
+from aelle.registry import hint
 
 
 class ConfigError(ValueError):
@@ -41,9 +41,7 @@ def _explain_one(detail: ErrorDetails) -> str:
     location, place = detail["loc"], _key(detail["loc"])
     if detail["type"] == "extra_forbidden":
         names = _known_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
-        return f"unknown key {place!r}; {hint}"
+        return f"unknown key {place!r}; {hint(str(location[-1]), names)}"
     if detail["type"] == "missing":
         return f"{place!r} is missing"
     if detail["type"] in ("model_type", "model_attributes_type"):

@@ -1,0 +1,64 @@
+"""Classes by name: those of the package, a user's own by `register`, or any by a dotted path `package.module:Class`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Subclasses of `base` by the name in their attribute `attribute`; errors of `error` speak of a `kind`."""
+
+    def __init__(
+        self, kind: str, base: type[T], attribute: str, error: type[ValueError] = ValueError
+    ) -> None:
+        self.kind, self.base, self.attribute, self.error = kind, base, attribute, error
+        self.classes: dict[str, type[T]] = {}
+
+    def register(self, found: type[T]) -> type[T]:
+        """Make a class known under its name.
+
+        Raises:
+            ValueError: (or `error`) where another class already has that name.
+        """
+        name = getattr(found, self.attribute)
+        known = self.classes.setdefault(name, found)
+        if known is not found:
+            raise self.error(f"{self.kind} {name!r} is already registered by {known.__qualname__}")
+        return found
+
+    def find(self, name: str) -> type[T]:
+        """Look a class up by its name, or import it from its dotted path.
+
+        Raises:
+            ValueError: (or `error`) where the name is unknown, or the path does not lead to a subclass of `base`.
+        """
+        if name in self.classes:
+            return self.classes[name]
+        if ":" in name:
+            return self._imported(name)
+        raise self.error(f"unknown {self.kind} {name!r}; {hint(name, self.classes)}")
+
+    def _imported(self, path: str) -> type[T]:
+        module, _, attribute = path.partition(":")
+        try:
+            found: Any = getattr(importlib.import_module(module), attribute)
+        # A user's module may raise anything; where in it, the chained error tells.
+        except Exception as error:
+            raise self.error(
+                f"{self.kind} {path!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, self.base)):
+            base = f"{self.base.__module__}.{self.base.__qualname__}"
+            raise self.error(f"{self.kind} {path!r} is not a subclass of {base}")
+        return found
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """Say which known word may have been meant, or which there are."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known)) or 'none'}"
