@@ -18,7 +18,7 @@ from aelle.explorer.columns import Column, colour_columns, kind_codes, quantity
 from aelle.explorer.data import ExplorerData, load
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures import learning_curves, learning_curves_info
-from aelle.explorer.figures.colours import kind_colours, quantity_axis
+from aelle.explorer.figures.colours import STANDOFF_WITH_BAR, kind_colours, quantity_axis
 from aelle.explorer.figures.latent_map import MANY, latent_map, latent_map_info
 from aelle.explorer.figures.spectra import epoch_colours, spectrum_layout
 from aelle.explorer.projection import Projection, pca
@@ -105,6 +105,7 @@ def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
                    "sequence": epoch_colours(16, theme)}
             for name, theme in THEMES.items()
         },
+        "standoff_with_bar": STANDOFF_WITH_BAR,
         "layouts": {name: _layouts(data, projection, theme) for name, theme in THEMES.items()},
     }  # fmt: skip
 

@@ -9,6 +9,9 @@ import numpy as np
 from aelle.explorer.columns import MISSING, OTHER, Column
 from aelle.explorer.theme import Theme, as_text, colour_bar
 
+# With a horizontal colour bar plotly counts the x axis' title from the axis, not from the ends of its labels.
+STANDOFF_WITH_BAR = 30
+
 
 def quantity_axis(column: Column, theme: Theme) -> dict[str, Any]:
     """Colour scale and bar of a quantity; a logarithmic one is labelled with its values."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aelle.explorer.columns import describe
 from aelle.explorer.data import ExplorerData
-from aelle.explorer.figures.colours import quantity_axis
+from aelle.explorer.figures.colours import STANDOFF_WITH_BAR, quantity_axis
 from aelle.explorer.figures.spectra import EXPONENT, add_band, epoch_colours, spectrum_layout
 from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout, title_above_bar
 from aelle.explorer.theme import title as title_of
@@ -123,6 +123,7 @@ def exponent_against_metric(
         coloraxis=quantity_axis(describe(data.records, colour, data.metric_name), theme),
     )  # fmt: skip
     layout["margin"] = layout["margin"] | {"t": 84 if title else 60}
+    layout["xaxis"]["title"]["standoff"] = STANDOFF_WITH_BAR
     figure = go.Figure(layout=layout)
     figure.add_vline(x=0, line={"color": theme.ink, "width": 1, "dash": "dash"})
     figure.add_scatter(

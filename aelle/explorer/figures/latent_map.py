@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aelle.explorer.columns import Column, describe, kind_codes, quantity
 from aelle.explorer.data import ExplorerData
-from aelle.explorer.figures.colours import kind_colours, quantity_axis
+from aelle.explorer.figures.colours import STANDOFF_WITH_BAR, kind_colours, quantity_axis
 from aelle.explorer.figures.frame import axes, outside, ranges_of, xyz
 from aelle.explorer.projection import Projection
 from aelle.explorer.theme import LIGHT, Theme, as_text, base_layout, title_above_bar
@@ -92,6 +92,8 @@ def latent_map(
     )
     if not info.column.is_kind:
         layout["coloraxis"] = quantity_axis(info.column, theme)
+        if dimensions == 2:
+            layout["xaxis"]["title"]["standoff"] = STANDOFF_WITH_BAR
     words = as_text(info.column.label) if info.column.is_kind else ""
     # The bar stands at the left above the plot; the legend takes its place, or stands beside it.
     side = {"x": 0} if info.column.is_kind else {"x": 1, "xanchor": "right"}

@@ -79,7 +79,12 @@
   function drawMap() {
     const layout = layoutOf("map"), column = view.column;
     if (column.levels.length) layout.legend.title.text = escape(column.label);
-    else layout.coloraxis = column.bar[view.theme];
+    else {
+      layout.coloraxis = column.bar[view.theme];
+      layout.xaxis.title.standoff = data.standoff_with_bar;
+      Object.assign(layout.legend, {x: 1, xanchor: "right", title: {}});  // the bar stands at the left
+      layout.margin.t = 78;
+    }
     layout.uirevision = "map";
     Plotly.react("map", mapTraces(), layout, CONFIG);
     const shown = data.epochs[Math.floor(view.at)];
