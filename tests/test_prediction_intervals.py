@@ -8,7 +8,7 @@ from aelle.embedding.dataset import Metric, load_dataset
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction.cross_validation import cross_validate
 from aelle.prediction.intervals import Scale, conformal_interval, coverage_and_width, with_intervals
-from aelle.prediction.jobs import baseline_job, neighbours
+from aelle.prediction.jobs import baseline_job, pairs
 from aelle.prediction.ladder import BASELINES
 from aelle.prediction.metrics import spearman
 from tests.synthetic import write_synthetic_experiment
@@ -68,9 +68,9 @@ def test_the_scale_goes_on_beyond_the_training_targets(higher):
     assert low < high
 
 
-def test_each_fold_is_calibrated_on_its_neighbours():
-    assert neighbours([0, 1, 2, 3, 4]) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 0)]
-    assert neighbours([0, 1]) == []
+def test_each_fold_is_calibrated_on_all_others():
+    assert pairs([0, 1, 2, 3]) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert pairs([0, 1]) == []
 
 
 def test_no_interval_depends_on_outcomes_of_the_networks_it_is_for(tmp_path):

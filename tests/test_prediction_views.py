@@ -123,6 +123,23 @@ def test_a_network_without_some_channel_is_read_by_the_other_views(predictor, gr
     assert width["lacking"] > 1.2 * width["whole"]
 
 
+def test_readout_growth_is_named_where_it_moved_the_prediction(predictor, grown):
+    """A lively network with the growth of one that fails: only growth can have moved it."""
+    rows = read_records(grown)
+    median = predictor.medians
+    row = rows[(rows["architecture"] == "gru") & (rows["epoch"] == 0)].iloc[:1].copy()
+    n = len(row["spectrum"].iloc[0])
+    for name in ("spectrum", "spectrum_se", "spectrum_std"):
+        row[name] = [median.at(0, name, n)]
+    columns = ["network_id", "epoch", "spectrum", "spectrum_se", "spectrum_std", "readout_growth"]
+    row["readout_growth"] = [median.at(0, "readout_growth", 8)]
+    assert predictor.predict(row[columns], 0)["why"][0].startswith("nothing in it moves")
+    row["readout_growth"] = [median.at(0, "readout_growth", 8) / 4]
+    why = predictor.predict(row[columns], 0)["why"][0]
+    assert why.startswith("readout growth higher than the median network's: −")
+    assert ";" not in why
+
+
 def test_a_saved_predictor_weighs_its_views_alike(predictor, grown, tmp_path):
     predictor.save(tmp_path / "predictor")
     loaded, rows = Predictor.load(tmp_path / "predictor"), read_records(grown)

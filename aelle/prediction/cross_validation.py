@@ -21,7 +21,7 @@ from aelle.prediction.jobs import (
     aelle_predictions,
     baseline_job,
     blended_views,
-    neighbours,
+    pairs,
     stacking_job,
 )
 from aelle.prediction.views import views_of
@@ -50,7 +50,7 @@ def cross_validate(
         for place, view in enumerate(views)
         for fold in numbers
     ]
-    without = [(fold,) for fold in numbers] + neighbours(numbers)
+    without = [(fold,) for fold in numbers] + pairs(numbers)
     jobs += [joblib.delayed(baseline_job)(dataset, folds, out, epochs) for out in without]
     workers = dataset.experiment.training.workers or joblib.cpu_count()
     done = _run(jobs, workers, progress)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from aelle.prediction.new_networks import CURVES, NewNetworks
-from aelle.prediction.occlusion import BANDS, band_of, exponents_in_words
+from aelle.prediction.occlusion import BANDS, GROWTH, band_of, exponents_in_words
 from aelle.prediction.stage import METRIC, Stage
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _NAMED = 2
 
 
 def explain(predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndarray) -> list[str]:
-    """Say of each network which bands of its spectrum, or its learning curve, moved the prediction most.
+    """Say of each network which bands of its spectrum, its readout growth or its curve moved the prediction most.
 
     `aelle` holds AeLLE's scores (networks, heads) of the spectra as they are.
     """
@@ -28,7 +28,9 @@ def explain(predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndar
     bands = range(len(BANDS) - 1)
     moved = predicted - _without_bands(predictor, new, stage)
     curve = _moved_by_curve(predictor, new, stage, aelle, predicted)
-    own = new.spectra[new.spectra["epoch"] == stage.epoch].set_index("network_id")["spectrum"]
+    growth = _moved_by_growth(predictor, new, stage, predicted)
+    at_epoch = new.spectra[new.spectra["epoch"] == stage.epoch].set_index("network_id")
+    own, grown = at_epoch["spectrum"], at_epoch.reindex(columns=[GROWTH])[GROWTH]
     smallest = _SMALLEST * float(np.ptp(predictor.table.targets))
     sentences = []
     for i, network in enumerate(new.networks.index):
@@ -38,6 +40,8 @@ def explain(predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndar
             for band in bands
             if np.ptp(band_of(band, len(spectrum))) > 0
         ]
+        if growth is not None:
+            parts.append((growth[i], _growth_in_words(predictor, grown[network], stage.epoch)))
         if curve is not None:
             parts.append((curve[i], "its learning curve"))
         sentences.append(_sentence(parts, smallest))
@@ -53,6 +57,23 @@ def _without_bands(predictor: Predictor, new: NewNetworks, stage: Stage) -> np.n
     occluded = (predictor.medians.occlude(new.spectra, band) for band in range(len(BANDS) - 1))
     scored = (predictor.score_spectra(spectra, new.networks, stage) for spectra in occluded)
     return np.stack([_predicted(stage, aelle, new.networks) for aelle in scored])
+
+
+def _moved_by_growth(
+    predictor: Predictor, new: NewNetworks, stage: Stage, predicted: np.ndarray
+) -> np.ndarray | None:
+    """What readout growth moved, against that of the median training network."""
+    if not any(GROWTH in predictor.views[view] for view in stage.views):
+        return None
+    spectra = predictor.medians.occlude_growth(new.spectra)
+    return predicted - _predicted(stage, predictor.score_spectra(spectra, new.networks, stage), new.networks)
+
+
+def _growth_in_words(predictor: Predictor, growth: Any, epoch: int) -> str:
+    if growth is None:  # read by its average
+        return "its readout growth"
+    higher = predictor.medians.growth_difference(np.asarray(growth, float), epoch) > 0
+    return f"readout growth {'higher' if higher else 'lower'} than the median network's"
 
 
 def _moved_by_curve(

@@ -7,6 +7,7 @@ by models that saw neither them nor the fold, from which that fold's intervals a
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -23,13 +24,12 @@ from aelle.prediction.views import blend
 Job = tuple[pd.DataFrame, dict[tuple[int | None, str], float]]
 
 
-def neighbours(folds: list[int]) -> list[tuple[int, ...]]:
-    """Pair each fold with the next: a model without both calibrates the one on the other, and the reverse.
+def pairs(folds: list[int]) -> list[tuple[int, ...]]:
+    """Pair every fold with every other: a model without both calibrates the one on the other, and the reverse.
 
-    Each fold is thus calibrated on two others, at the cost of one fit a fold. Two folds leave nothing to
-    learn from.
+    Each fold is thus calibrated on all others. Two folds leave nothing to learn from.
     """
-    return [(fold, folds[(i + 1) % len(folds)]) for i, fold in enumerate(folds)] if len(folds) > 2 else []
+    return list(itertools.combinations(folds, 2)) if len(folds) > 2 else []
 
 
 def aelle_job(dataset: SpectraDataset, folds: np.ndarray, fold: int, place: int, view: list[str]) -> Job:
@@ -105,13 +105,12 @@ def _left_out(
 def stacking_job(
     dataset: SpectraDataset, folds: np.ndarray, fold: int, epoch: int, scored: pd.DataFrame
 ) -> Job:
-    """AeLLE + curve + hyperparameters of one fold at one epoch; the neighbouring folds calibrate it."""
+    """AeLLE + curve + hyperparameters of one fold at one epoch; the other folds calibrate it."""
     started = time.perf_counter()
     known, target = known_at(dataset, epoch), target_of(dataset, folds != fold)
     own, name = folds[known.network], early.AELLE_WITH_CURVE
     every = np.unique(folds).tolist()
-    place = every.index(fold)
-    beside = sorted({every[place - 1], every[(place + 1) % len(every)]}) if len(every) > 2 else []
+    beside = [other for other in every if other != fold] if len(every) > 2 else []
     frames, seconds = [], 0.0
     for other in [fold, *beside]:
         learnt_from = (own != fold) & (own != other)

@@ -1,7 +1,8 @@
 """Which part of a spectrum moved a prediction: put the training median in its place and predict again.
 
 Occlusion (Zeiler & Fergus 2014) over bands of the normalised index: the leading exponents, then ever wider
-bands. What a band moved is the prediction less what it would be with that band of the median network.
+bands; and growth backward from the readout as a whole, where it was recorded. What a part moved is the
+prediction less what it would be with that part of the median network.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pandas as pd
 from aelle.embedding.transform import resample
 
 BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+GROWTH = "readout_growth"
 _CHANNELS = ("spectrum", "spectrum_se", "spectrum_std")
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -24,14 +26,17 @@ _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 class MedianSpectra:
     """The median spectrum of the training networks at each epoch, over `length` places of the index."""
 
-    table: pd.DataFrame  # epoch, position; spectrum, spectrum_se, spectrum_std; lowest, highest exponent
+    # epoch, position; spectrum, spectrum_se, spectrum_std, readout_growth (by lag); lowest, highest exponent
+    table: pd.DataFrame
 
     @classmethod
     def fit(cls, spectra: pd.DataFrame, length: int) -> MedianSpectra:
         """Take the medians of rows of `spectrum_rows`."""
         parts = []
         for epoch, rows in spectra.groupby("epoch"):
-            columns: dict[str, Any] = {name: _median(rows[name], length) for name in _CHANNELS}
+            columns: dict[str, Any] = {
+                name: _median(rows[name], length) for name in (*_CHANNELS, GROWTH) if name in rows
+            }
             exponents = resample([np.maximum(s, -1e6) for s in rows["spectrum"]], length)
             columns |= {"lowest": exponents.min(axis=0), "highest": exponents.max(axis=0)}
             parts.append(pd.DataFrame({"epoch": epoch, "position": np.arange(length), **columns}))
@@ -43,7 +48,8 @@ class MedianSpectra:
             (epoch, channel): rows[channel].to_numpy(float)
             for epoch in map(int, self.table["epoch"].unique())
             for rows in [self.table[self.table["epoch"] == epoch]]
-            for channel in (*_CHANNELS, "lowest", "highest")
+            for channel in (*_CHANNELS, GROWTH, "lowest", "highest")
+            if channel in rows
         }
 
     def at(self, epoch: int, channel: str, n: int) -> np.ndarray | None:
@@ -66,13 +72,29 @@ class MedianSpectra:
             occluded[channel] = pd.Series(filled, index=spectra.index, dtype=object)
         return occluded
 
-    def _filled(self, values: np.ndarray | None, channel: str, epoch: int, band: int) -> np.ndarray | None:
+    def occlude_growth(self, spectra: pd.DataFrame) -> pd.DataFrame:
+        """Put the medians in the place of readout growth."""
+        filled = [
+            self._filled(values, GROWTH, epoch, None)
+            for values, epoch in zip(spectra[GROWTH], spectra["epoch"], strict=True)
+        ]
+        return spectra.assign(**{GROWTH: pd.Series(filled, index=spectra.index, dtype=object)})
+
+    def growth_difference(self, growth: np.ndarray, epoch: int) -> float:
+        """Mean of a network's readout growth less the median's, in nats."""
+        median = self.at(epoch, GROWTH, len(growth))
+        return 0.0 if median is None else float(np.mean(growth - median))
+
+    def _filled(
+        self, values: np.ndarray | None, channel: str, epoch: int, band: int | None
+    ) -> np.ndarray | None:
         if values is None or np.ndim(values) == 0 or len(values) == 0:
             return values
         median = self.at(epoch, channel, len(values))
         if median is None:
             return values
-        filled, (start, end) = np.array(values, dtype=float), band_of(band, len(values))
+        filled = np.array(values, dtype=float)
+        start, end = (0, len(filled)) if band is None else band_of(band, len(filled))
         filled[start:end] = median[start:end]
         return filled
 
