@@ -159,6 +159,17 @@ def test_channels_are_recorded_where_asked_and_are_what_they_are_called(tmp_path
         assert not np.allclose(row.spectrum_noise, row.spectrum)
 
 
+def test_first_and_last_layer_are_parts_of_the_stacks_spectrum(tmp_path):
+    settings = experiment(["layers"], ("gru",))
+    networks = settings.networks.model_copy(update={"num_layers": 2})
+    collect(settings.model_copy(update={"networks": networks}), tmp_path / "x", progress=False)
+    for row in read_records(tmp_path / "x").itertuples():
+        both = np.concatenate([row.spectrum_first_layer, row.spectrum_last_layer])
+        assert np.array_equal(np.sort(both)[::-1], row.spectrum)
+        assert len(row.spectrum_first_layer) == row.layer_sizes[0]
+        assert not np.array_equal(row.spectrum_first_layer, row.spectrum_last_layer)
+
+
 def test_target_learning_takes_growth_from_the_running_state(tmp_path):
     content = {
         "name": "generates",
@@ -190,5 +201,5 @@ def test_records_of_earlier_versions_are_read_with_nulls_in_their_place(tmp_path
 
 
 def test_an_unknown_channel_is_refused():
-    with pytest.raises(ConfigError, match=r"spectrum.also.*'hidden', 'noise' or 'readout'"):
+    with pytest.raises(ConfigError, match=r"spectrum.also.*'hidden', 'noise', 'layers' or 'readout'"):
         experiment(["covariant"])

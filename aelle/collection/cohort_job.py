@@ -192,6 +192,9 @@ def _also(job: Job, trainees: Sequence[Trainee], found: Sequence[LyapunovSpectru
         if job.noise is not None:
             under_noise = _spectra_of(job, trainees, job.noise, settings.state)
         columns["spectrum_noise"] = [spectrum.exponents.tolist() for spectrum in under_noise]
+    if "layers" in settings.also:
+        for name, layer in (("first", 0), ("last", -1)):
+            columns[f"spectrum_{name}_layer"] = [s.layers[layer].exponents.tolist() for s in found]
     if "readout" in settings.also:
         columns["readout_growth"] = _readout_growth(job, trainees)
     columns["also_seconds"] = [(time.perf_counter() - started) / len(trainees)] * len(trainees)

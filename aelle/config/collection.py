@@ -69,7 +69,7 @@ class Spectrum(Strict):
     """When and how the spectrum is taken: `sequences` driving sequences of `steps` steps after `warmup`.
 
     `also` lists what is recorded besides at the same epochs: "hidden", the spectrum with state = "hidden";
-    "noise", the spectrum under inputs = "noise"; "readout", growth backward in time from the readout, which
+    "noise", the spectrum under inputs = "noise"; "layers", the first and the last layer's own; "readout", growth backward in time from the readout, which
     costs one backward pass and helps early prediction more than anything else.
     """
 
@@ -79,7 +79,7 @@ class Spectrum(Strict):
     warmup: Annotated[int, Field(ge=0)] = 40
     state: Literal["full", "hidden"] = "full"
     inputs: Literal["validation", "noise"] = "validation"
-    also: list[Literal["hidden", "noise", "readout"]] = ["readout"]
+    also: list[Literal["hidden", "noise", "layers", "readout"]] = ["readout"]
 
     def at(self, epoch: int) -> bool:
         """Say whether the spectrum is due after `epoch` epochs of training."""

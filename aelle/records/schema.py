@@ -42,11 +42,20 @@ SCHEMA = pa.schema(
         # Only where [spectrum] also asks for them; files of earlier versions lack these columns.
         ("spectrum_hidden", pa.list_(pa.float32())),  # as `spectrum`, with state = "hidden"
         ("spectrum_noise", pa.list_(pa.float32())),  # as `spectrum`, with inputs = "noise"
+        ("spectrum_first_layer", pa.list_(pa.float32())),  # of a stack: part of `spectrum`, as it is descending
+        ("spectrum_last_layer", pa.list_(pa.float32())),
         ("readout_growth", pa.list_(pa.float32())),  # nats at each of growth_lags(sequence length)
-        ("also_seconds", pa.float64()),  # what these three cost together
+        ("also_seconds", pa.float64()),  # what these cost together
     ]
 )
-LATER_COLUMNS = ("spectrum_hidden", "spectrum_noise", "readout_growth", "also_seconds")
+LATER_COLUMNS = (
+    "spectrum_hidden",
+    "spectrum_noise",
+    "spectrum_first_layer",
+    "spectrum_last_layer",
+    "readout_growth",
+    "also_seconds",
+)
 STATUSES = ("ok", "diverged", "failed", "pruned")
 TIMINGS = (
     "train_seconds",
