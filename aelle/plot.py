@@ -24,6 +24,22 @@ from aelle.explorer.groups import Group
 from aelle.explorer.projection import pca
 from aelle.explorer.theme import theme_named
 
+__all__ = [
+    "calibration",
+    "convergence",
+    "decoded_path",
+    "exponent_against_metric",
+    "ladder",
+    "latent_map",
+    "learning_curves",
+    "load",
+    "predicted_against_actual",
+    "spectra_over_epochs",
+    "spectrum",
+    "spectrum_bands",
+    "trajectory",
+]
+
 Experiment = ExplorerData | PathLike[str] | str | Any  # Any: an ExperimentFolder
 
 load = open_data

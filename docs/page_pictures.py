@@ -38,7 +38,7 @@ def main(root: str = str(ROOT / "artifacts" / "latch"), *wanted: str) -> None:
         "trajectories": {**groups, "epoch": 3, "tab": "selection", "colour": "architecture"},
         "arrows": {"epoch": 3, "paths": "arrows", "colour": "architecture", "focus": best[0]},
         "prediction": {**groups, "tab": "prediction", "epoch": 1},
-        "walk": {"focus": failures[0], "tab": "walk"},
+        "walk": {"focus": best[0], "tab": "walk"},
         "three-dimensions": {"dimensions": 3, "focus": best[0]},
         "dark": {**groups, "tab": "selection", "theme": "dark"},
         "projector": {**groups, "tab": "selection", "display": "projector"},

@@ -139,14 +139,32 @@ FIGURES = {
     "heatmap": lambda data: plot.spectra_over_epochs(data, ID, "heatmap"),
     "ridge": lambda data: plot.spectra_over_epochs(data, ID, "ridge"),
     "bands": lambda data: plot.spectrum_bands(data, GROUPS, 0),
+    "curve": lambda data: plot.learning_curves(data, ID),
     "curves": lambda data: plot.learning_curves(data, GROUPS),
     "latent map": lambda data: plot.latent_map(data, epoch=0),
+    "latent map of kinds": lambda data: plot.latent_map(data, "architecture", 0, shape="architecture"),
     "trajectory": lambda data: plot.trajectory(data, [ID]),
     "ladder": lambda data: plot.ladder(data, 1),
     "predicted": lambda data: plot.predicted_against_actual(data, "AeLLE", 1),
     "calibration": lambda data: plot.calibration(data, "AeLLE", 1),
     "exponent and metric": lambda data: plot.exponent_against_metric(data, 0),
+    "decoded path": lambda data: plot.decoded_path(data, [ID], GROUPS["others"], 1),
 }
+
+
+class Straight:
+    """A decoder whose spectrum is the latent itself, twice."""
+
+    def spectra(self, latents, epoch):
+        return np.concatenate([latents, latents - 10], axis=1)
+
+    def predicted(self, latents, epoch):
+        return latents[:, 0] + epoch
+
+
+def test_every_figure_of_the_api_is_made_a_picture_of():
+    called = {name for draw in FIGURES.values() for name in draw.__code__.co_names}
+    assert set(plot.__all__) - {"load"} <= called
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +195,8 @@ def _pixels(picture):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_becomes_a_picture(folder, renderer, name):
+def test_every_figure_becomes_a_picture(folder, renderer, name, monkeypatch):
+    monkeypatch.setattr(plot, "load_decoder", lambda folder: Straight())
     figure = FIGURES[name](plot.load(folder))
     drawn, empty = _pixels(renderer(figure)), _pixels(renderer(go.Figure(layout=figure.layout)))
     assert len(drawn) == 300
@@ -192,15 +211,6 @@ def test_points_of_all_epochs_are_all_drawn(folder):
 
 
 def test_a_decoded_path_ends_at_the_two_groups():
-    class Straight:
-        """A decoder whose spectrum is the latent itself, twice."""
-
-        def spectra(self, latents, epoch):
-            return np.concatenate([latents, latents - 10], axis=1)
-
-        def predicted(self, latents, epoch):
-            return latents[:, 0] + epoch
-
     points = pd.DataFrame({"network": [0, 1, 2, 2], "epoch": [1, 1, 1, 0], "latent_0": [0.0, 2.0, 5.0, 9.0]})
     data = SimpleNamespace(points=points, latent_columns=["latent_0"], metric_name="accuracy")
     info = decoded_path_info(data, Straight(), [0, 1], [2], epoch=1, steps=3)

@@ -157,7 +157,7 @@ def _bands(app: Dash, source: Source) -> None:
         return (
             spectrum_bands(bands, theme, log_index=asked["scale"] == "log"),
             curve_bands(curve_bands_info(data, groups), data.metric_name, theme),
-            ["Lyapunov spectra ", html.Span(f"epoch {epoch}, mean and inner 80 %", className="of")],
+            ["Lyapunov spectra ", html.Span(f"epoch {epoch}, mean and inner 80\u00a0%", className="of")],
             exponents_in_words(data, groups, epoch),
         )
 
