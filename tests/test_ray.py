@@ -1,6 +1,6 @@
 """The Ray engine: a node killed in the middle of a run changes nothing in the records."""
 
-import logging
+import socket
 import threading
 import time
 
@@ -24,7 +24,7 @@ def test_a_killed_node_costs_nothing(tmp_path):
     collect(settings, tmp_path / "quiet", progress=False)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     doomed = cluster.add_node(num_cpus=2)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    engine = RayCluster(cluster.address)
     unfinished_when_killed = []
 
     def kill_once_it_works():
@@ -36,7 +36,7 @@ def test_a_killed_node_costs_nothing(tmp_path):
     try:
         cluster.wait_for_nodes()
         threading.Thread(target=kill_once_it_works, daemon=True).start()
-        collect(settings, tmp_path / "x", progress=False, engine=RayCluster())
+        collect(settings, tmp_path / "x", progress=False, engine=engine)
         assert unfinished_when_killed
         assert unfinished_when_killed[0] > 0, "the run had already ended when the node was killed"
     finally:
@@ -52,6 +52,22 @@ def test_an_address_without_a_cluster_is_one_line_at_once():
 
     with pytest.raises(ConnectionError, match=r"no Ray cluster answers at 127\.0\.0\.1:1: "):
         RayCluster("127.0.0.1:1")
-    with pytest.raises(ConnectionError, match="the Ray cluster at nonsense cannot be used: "):
-        RayCluster("nonsense")
+    for address in ("nonsense", "", "http://host", "host:99999"):
+        with pytest.raises(
+            ConnectionError, match=rf"^'{address}' is no address of a Ray cluster; write host:port"
+        ):
+            RayCluster(address)
+    assert not ray.is_initialized()
+
+
+def test_a_server_that_is_no_cluster_is_one_line_and_no_endless_wait(monkeypatch):
+    from aelle.collection import ray_engine
+
+    monkeypatch.setattr(ray_engine, "_ANSWER_SECONDS", 8)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts, and says nothing
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(
+            ConnectionError, match=f"at {address} did not become a Ray cluster within 8 seconds"
+        ):
+            ray_engine.RayCluster(address)
     assert not ray.is_initialized()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -15,6 +17,8 @@ from aelle.collection.engines import RunCohort, WorkerDied
 from aelle.collection.search_space import Cohort
 
 _PATIENCE_SECONDS = 5
+_ANSWER_SECONDS = 30
+_TOKEN_HINT = "; a token is taken from this process only with RAY_AUTH_MODE=token in the environment"
 
 
 class RayCluster:
@@ -82,22 +86,52 @@ def _connect(ray: Any, address: str | None) -> None:
     if address is None:
         ray.init(include_dashboard=False, **options)
         return
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdecimal():
-        try:  # Ray itself would go on trying for minutes
-            socket.create_connection((host, int(port)), timeout=_PATIENCE_SECONDS).close()
-        except OSError as error:
-            reason = error.strerror or error
-            raise ConnectionError(f"no Ray cluster answers at {address}: {reason}") from None
+    _check_answers(address)
     try:
         ray.init(address=address, **options)
     except Exception as error:
-        # Ray passes on the errors of whatever it uses; all of them mean that there is no cluster to work on.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConnectionError(f"the Ray cluster at {address} cannot be used: {_first_line(error)}") from None
+
+
+def _check_answers(address: str) -> None:
+    """Connect from a process of its own first: where something else answers, Ray itself would go on trying for minutes.
+
+    Raises:
+        ConnectionError: where the address is none, or no Ray cluster answers there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address != "auto" and not (host and port.isdecimal() and int(port) < 2**16):
         raise ConnectionError(
-            f"the Ray cluster at {address} cannot be used: {reason}; one that demands a token takes it from this "
-            f"process only with RAY_AUTH_MODE=token in the environment"
+            f"{address!r} is no address of a Ray cluster; write host:port, ray://host:port, or auto for the one that "
+            f"runs on this machine"
+        )
+    if address != "auto":
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_SECONDS).close()
+        except OSError as error:
+            raise ConnectionError(f"no Ray cluster answers at {address}: {error.strerror or error}") from None
+    code = (  # what came of it stands on a line of its own, after whatever Ray prints
+        "import sys, ray\ntry: ray.init(address=sys.argv[1], log_to_driver=False); reason = ''\n"
+        "except Exception as error: reason = str(error) or type(error).__name__\n"
+        "print('\\nreason:', reason.splitlines()[0] if reason else '', flush=True)"
+    )
+    command = [sys.executable, "-c", code, address]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise ConnectionError(
+            f"what answers at {address} did not become a Ray cluster within {_ANSWER_SECONDS} seconds"
         ) from None
+    _, found, reason = done.stdout.rpartition("\nreason:")
+    if not found or reason.strip():
+        raise ConnectionError(
+            f"the Ray cluster at {address} cannot be used: {reason.strip() or 'its client ended without a word'}"
+            f"{_TOKEN_HINT if 'auth' in (reason + done.stderr).lower() else ''}"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _run(held: tuple[RunCohort, Any], cohort: Cohort) -> tuple[Any, int]:
