@@ -9,8 +9,8 @@ import numpy as np
 from aelle.explorer.columns import MISSING, OTHER, Column
 from aelle.explorer.theme import Theme, as_text, colour_bar
 
-# With a horizontal colour bar plotly counts the x axis' title from the axis, not from the ends of its labels.
-STANDOFF_WITH_BAR = 30
+# With a horizontal colour bar plotly counts axis titles from another place than the ends of the labels.
+STANDOFF_WITH_BAR = {"xaxis": 30, "yaxis": 0}
 
 
 def quantity_axis(column: Column, theme: Theme) -> dict[str, Any]:
@@ -25,6 +25,12 @@ def quantity_axis(column: Column, theme: Theme) -> dict[str, Any]:
         "cmax": column.high,
         "colorbar": bar,
     }
+
+
+def keep_titles_clear(layout: dict[str, Any]) -> None:
+    """Move the axis titles of a figure with a horizontal colour bar to where they would be without it."""
+    for name, standoff in STANDOFF_WITH_BAR.items():
+        layout[name]["title"]["standoff"] = standoff
 
 
 def kind_colours(column: Column, theme: Theme) -> list[str]:

@@ -12,7 +12,7 @@ from aelle.explorer.data import ExplorerData
 from aelle.explorer.decoder import Decoder
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures.spectra import epoch_colours, spectrum_layout
-from aelle.explorer.theme import LIGHT, Theme
+from aelle.explorer.theme import LIGHT, Theme, as_text
 
 
 @dataclass(frozen=True)
@@ -59,5 +59,7 @@ def decoded_path(info: DecodedPath, theme: Theme = LIGHT, *, title: str = "") ->
             x=info.index, y=values, mode="lines", line={"color": colour, "width": 2.5},
             name=f"{share:.0%} of the way: {predicted:.2f}", hovertemplate="%{y:.4f}",
         )  # fmt: skip
-    words = f"predicted {info.metric_name}"
-    return figure.update_layout(legend_title={"text": words, "font": {"size": 12, "color": theme.muted}})
+    words = as_text(f"predicted {info.metric_name}")
+    legend = {"title": {"text": words, "font": {"size": 12, "color": theme.muted}}, "orientation": "v",
+              "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}  # fmt: skip
+    return figure.update_layout(legend=legend)

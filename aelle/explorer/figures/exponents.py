@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aelle.explorer.columns import describe
 from aelle.explorer.data import ExplorerData
-from aelle.explorer.figures.colours import STANDOFF_WITH_BAR, quantity_axis
+from aelle.explorer.figures.colours import keep_titles_clear, quantity_axis
 from aelle.explorer.figures.spectra import EXPONENT, add_band, epoch_colours, spectrum_layout
 from aelle.explorer.theme import LIGHT, Theme, as_text, axis, base_layout, title_above_bar
 from aelle.explorer.theme import title as title_of
@@ -44,7 +44,7 @@ def spectrum(info: SpectrumPoints, theme: Theme = LIGHT, *, title: str = "") -> 
     """Draw one spectrum with its interval, and what the theory of large random networks expects of it."""
     figure = go.Figure(layout=spectrum_layout(theme, title, "index i of the exponent"))
     add_band(figure, info.index.astype(float), info.exponents, info.low, info.high, "exponent", theme.group_a)
-    figure.data[-1].update(mode="lines+markers", marker={"size": 4})
+    figure.data[-1].update(mode="lines+markers", marker={"size": 4}, showlegend=False)
     names = (("mean-field λ₁", "top"), ("mean-field mean", "bottom left"))
     for value, (name, place) in zip(info.mean_field or (), names, strict=False):
         figure.add_hline(
@@ -122,8 +122,8 @@ def exponent_against_metric(
         yaxis=axis(theme, as_text(f"final validation {info.metric_name}")),
         coloraxis=quantity_axis(describe(data.records, colour, data.metric_name), theme),
     )  # fmt: skip
-    layout["margin"] = layout["margin"] | {"t": 84 if title else 60}
-    layout["xaxis"]["title"]["standoff"] = STANDOFF_WITH_BAR
+    layout["margin"] = layout["margin"] | {"t": 84 if title else 60, "l": 60}
+    keep_titles_clear(layout)
     figure = go.Figure(layout=layout)
     figure.add_vline(x=0, line={"color": theme.ink, "width": 1, "dash": "dash"})
     figure.add_scatter(

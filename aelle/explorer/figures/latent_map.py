@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aelle.explorer.columns import Column, describe, kind_codes, quantity
 from aelle.explorer.data import ExplorerData
-from aelle.explorer.figures.colours import STANDOFF_WITH_BAR, kind_colours, quantity_axis
+from aelle.explorer.figures.colours import keep_titles_clear, kind_colours, quantity_axis
 from aelle.explorer.figures.frame import axes, outside, ranges_of, xyz
 from aelle.explorer.projection import Projection
 from aelle.explorer.theme import LIGHT, Theme, as_text, base_layout, title_above_bar
@@ -93,7 +93,7 @@ def latent_map(
     if not info.column.is_kind:
         layout["coloraxis"] = quantity_axis(info.column, theme)
         if dimensions == 2:
-            layout["xaxis"]["title"]["standoff"] = STANDOFF_WITH_BAR
+            keep_titles_clear(layout)
     words = as_text(info.column.label) if info.column.is_kind else ""
     # The bar stands at the left above the plot; the legend takes its place, or stands beside it.
     side = {"x": 0} if info.column.is_kind else {"x": 1, "xanchor": "right"}
@@ -101,7 +101,7 @@ def latent_map(
                          "title": {"text": words, "font": {"size": 12, "color": theme.muted}}}  # fmt: skip
     # A bar needs more room than a legend. In three dimensions there are no axes outside the frame.
     above = (64 if info.column.is_kind else 78) + (28 if title else 0)
-    sides = {"l": 52, "r": 12, "b": 48} if dimensions == 2 else {"l": 8, "r": 8, "b": 8}
+    sides = {"l": 60, "r": 12, "b": 48} if dimensions == 2 else {"l": 8, "r": 8, "b": 8}
     layout["margin"] = sides | {"t": above}
     layout["annotations"] = [
         *title_above_bar(theme, as_text(title)),

@@ -81,7 +81,7 @@
     if (column.levels.length) layout.legend.title.text = escape(column.label);
     else {
       layout.coloraxis = column.bar[view.theme];
-      layout.xaxis.title.standoff = data.standoff_with_bar;
+      for (const [axis, standoff] of Object.entries(data.standoff_with_bar)) layout[axis].title.standoff = standoff;
       Object.assign(layout.legend, {x: 1, xanchor: "right", title: {}});  // the bar stands at the left
       layout.margin.t = 78;
     }
