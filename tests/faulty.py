@@ -19,6 +19,24 @@ class RaisingCell(TanhRNN):
         return super().scan_with_gradients(inputs, state)
 
 
+class Unbuildable(TanhRNN):
+    """Cannot even be made."""
+
+    architecture = "unbuildable"
+
+    def __init__(self, *arguments, **options):
+        raise ZeroDivisionError("no such\nthing")
+
+
+class ExitingCell(TanhRNN):
+    """Asks the whole process to end, in more than one line."""
+
+    architecture = "exiting"
+
+    def scan_with_gradients(self, inputs, state):
+        raise SystemExit("I have\n  had enough")
+
+
 def kill_worker_once(rows):
     """Kill this worker with SIGKILL, the first time any worker gets to epoch 2."""
     marker = os.environ["AELLE_TEST_MARKER"]

@@ -43,6 +43,30 @@ MISTAKES = [
     (["--set", "networks.init_scale=1.0"], "not both"),
     (["--set", "training.device=abacus"], "training.device: 'abacus' cannot be used here"),
     (["--set", "epochs"], "expected section.key=value"),
+    (
+        ["--set", 'task.options.delay="many"'],
+        "task 'latch': option 'delay' must be a whole number, got 'many'",
+    ),
+    (["--set", "task.options.delay=true"], "task 'latch': option 'delay' must be a whole number, got True"),
+    (["--set", "task.name=:"], "task ':' cannot be imported: "),
+    (["--set", "networks.architecture=:"], "architecture ':' cannot be imported: "),
+    (["--set", "networks.architecture=.cells:X"], "architecture '.cells:X' cannot be imported: "),
+    (
+        ["--set", "networks.architecture=nowhere:X"],
+        "cannot be imported: ModuleNotFoundError: No module named",
+    ),
+    (
+        ["--set", "networks.architecture=tests.faulty:Unbuildable"],
+        "units cannot be built: ZeroDivisionError: no",
+    ),
+    (
+        ["--set", "networks.hidden_size=10000000"],
+        "networks: rnn of 10000000 units cannot be built: RuntimeError",
+    ),
+    (
+        ["--set", "spectrum.epochs=[7, 9]"],
+        "no spectrum would be taken at [7, 9], since training ends with epoch",
+    ),
 ]
 
 
@@ -97,6 +121,13 @@ def test_status_in_words_and_as_json(aelle, tmp_path):
     assert (found["started"], found["diverged"], found["running"]) == (40, 1, False)
 
 
+def test_run_refuses_too_few_networks_before_it_trains_any(aelle, toml, tmp_path):
+    code, _, errors = aelle("run", toml, "--output", tmp_path / "x")
+    assert (code, len(errors.splitlines())) == (2, 1)
+    assert "its search space has 9 networks, and early prediction needs at least 20" in errors
+    assert not (tmp_path / "x").exists()
+
+
 def test_an_address_without_ray_is_a_usage_error(aelle, toml):
     code, _, errors = aelle("collect", toml, "--address", "auto")
     assert code == 2
@@ -109,7 +140,9 @@ def test_run_goes_from_a_toml_to_a_page(aelle, tmp_path):
     tiny = experiment(networks={"per_combination": 8, "hidden_size": [6, 8]})
     file.write_text(dump_experiment(tiny))
     folder = ExperimentFolder(tmp_path / "x")
-    overrides = ["--set", "autoencoder.epochs=20", "--set", "prediction.bootstrap=50"]
+    fewer = ["autoencoder.epochs=20", "autoencoder.forest_trees=4", "prediction.bootstrap=50"]
+    fewer += ["prediction.folds=3", "prediction.ensemble=2"]
+    overrides = [word for setting in fewer for word in ("--set", setting)]
     code, output, errors = aelle("run", file, "--output", folder.root, "--quiet", *overrides)
     assert code == 0, errors
     report = json.loads(folder.report.read_text())

@@ -119,7 +119,7 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_records(quiet, tmp_path,
     if killed_by != signal.SIGKILL:
         assert message.splitlines()[-1] == "aelle: interrupted; the same command resumes"
     assert len(list(folder.glob("records/*.parquet"))) < 6, "the run had already ended"
-    subprocess.run(arguments, check=True, timeout=60)
+    collect(experiment(), folder, progress=False)
     pd.testing.assert_frame_equal(comparable(folder), comparable(quiet), check_exact=True)
     assert not list(folder.rglob("*.partial"))
 
@@ -247,6 +247,30 @@ def test_a_cell_that_raises_is_recorded_and_stops_a_hopeless_sweep(tmp_path):
         )
 
 
+def test_a_cell_that_exits_fails_alone_and_in_one_line(tmp_path):
+    networks = {"architecture": ["tests.faulty:ExitingCell", "rnn"], "init_gain": 1.0, "per_combination": 2}
+    settings = experiment(networks=networks, training={"stop_after_failures": 9, "workers": 1})
+    assert collect(settings, tmp_path / "x", progress=False).statuses == {"ok": 2, "failed": 2}
+    assert status(ExperimentFolder(tmp_path / "x")).last_failure == "SystemExit: I have had enough"
+    hopeless = experiment(networks=networks, training={"stop_after_failures": 2, "workers": 1})
+    with pytest.raises(
+        CollectionStopped, match=r"enough \(tests\.faulty:ExitingCell, epoch 1, at .*faulty\.py:\d+; "
+    ):
+        collect(hopeless, tmp_path / "y", progress=False)
+
+
+def test_a_damaged_file_of_records_stops_a_collection_before_it_trains(quiet, tmp_path):
+    folder = ExperimentFolder(tmp_path / "x")
+    shutil.copytree(quiet.root, folder.root)
+    damaged = sorted(folder.records.iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:-500])
+    with pytest.raises(RecordsError, match=f"{damaged}: not a readable Parquet file .*; remove it and rerun"):
+        collect(experiment(), folder, progress=False)
+    damaged.unlink()
+    collect(experiment(), folder, progress=False)
+    pd.testing.assert_frame_equal(comparable(folder), comparable(quiet), check_exact=True)
+
+
 def test_a_callback_stops_networks_early(tmp_path):
     collect(experiment(), tmp_path / "x", progress=False, on_epoch=faulty.prune_all_at_epoch_one)
     last = read_records(tmp_path / "x").groupby("network_id").tail(1)
@@ -281,8 +305,10 @@ def test_a_wider_search_space_extends_a_folder_and_trains_nothing_twice(quiet, t
     file = folder.experiment_file.read_bytes()
     with pytest.raises(ConfigError, match=r"no longer holds 3 of its networks; --extend only adds"):
         collect(experiment(), folder, progress=False, extend=True)
-    with pytest.raises(ConfigError, match=r"training\.epochs"):
+    with pytest.raises(ConfigError, match=r"training\.epochs.* --extend takes changes of \[networks\] alone"):
         collect(experiment(training={"epochs": 5}), folder, progress=False, extend=True)
+    with pytest.raises(ConfigError, match=r"training\.epochs.* with --output, or undo the change$"):
+        collect(experiment(training={"epochs": 5}), folder, progress=False)
     assert folder.experiment_file.read_bytes() == file
 
 
@@ -318,7 +344,7 @@ def test_a_full_disk_is_one_line_and_what_was_recorded_stays(quiet, tmp_path):
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "cannot be written: File too large" in done.stderr
-    subprocess.run(arguments, check=True, timeout=60)
+    collect(experiment(), folder, progress=False)
     pd.testing.assert_frame_equal(comparable(folder), comparable(quiet), check_exact=True)
 
 

@@ -44,6 +44,37 @@ def test_digits_are_the_images_of_scikit_learn(order, shape):
     assert torch.equal(images.unique(dim=0), expected.unique(dim=0))
 
 
+@pytest.mark.parametrize("source", ["def broken(:", "raise RuntimeError('at import')", "1 / 0"])
+def test_a_module_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch, source):
+    from aelle.recurrent.registry import cell_class
+
+    (tmp_path / "broken_module.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TaskError, match="task 'broken_module:Mine' cannot be imported: "):
+        make_task("broken_module:Mine", {})
+    with pytest.raises(ValueError, match="architecture 'broken_module:Mine' cannot be imported: "):
+        cell_class("broken_module:Mine")
+
+
+def test_a_task_that_raises_is_one_line():
+    class Raising(type(make_task("latch", {}))):
+        name = "raising_here"
+
+        def __init__(self, size: int = 3):
+            raise ZeroDivisionError("no data today")
+
+    try:
+        register(Raising)
+        with pytest.raises(
+            TaskError, match="'raising_here' cannot be made: ZeroDivisionError: no data today"
+        ):
+            make_task("raising_here", {})
+        with pytest.raises(TaskError, match=r"'size' must be a whole number, got 2\.5"):
+            make_task("raising_here", {"size": 2.5})
+    finally:
+        del TASKS["raising_here"]
+
+
 def test_latch_asks_for_the_first_symbol():
     task = make_task("latch", {"symbols": 5, "delay": 9, "train": 50, "validation": 20})
     encoded = task.encode(task.train.inputs)

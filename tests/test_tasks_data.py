@@ -94,6 +94,13 @@ def test_a_failed_download_is_one_line(server, sha256, path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_server_out_of_reach_is_named_with_its_reason_alone():
+    with pytest.raises(
+        TaskError, match=r"http://127\.0\.0\.1:9/x: \[Errno \d+\] Connection refused; or name"
+    ):
+        locate(DataFile("file.txt", HASH, "http://127.0.0.1:9/x"))
+
+
 def test_characters_of_a_file_of_ones_own(folder):
     text = "".join(f"line {n}: añb\n" for n in range(500))
     (folder / "own.txt").write_text(text, encoding="utf-8")

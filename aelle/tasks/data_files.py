@@ -111,6 +111,7 @@ def _downloaded(file: DataFile) -> Path:
 
 def _reason(error: BaseException) -> str:
     """The first line of what began it: a failed connection is reported by four libraries, each in more words."""
-    while error.__context__ is not None and isinstance(error, OSError):
-        error = error.__context__
+    if isinstance(error, OSError):
+        while error.__context__ is not None:
+            error = error.__context__
     return str(error).splitlines()[0] if str(error) else type(error).__name__
