@@ -353,8 +353,8 @@ def test_forests_are_those_of_their_epochs():
     forests = EpochForests.fit(x, epochs, scores, trees=40, seed=0)
     new = random.normal(size=(60, 4))
     for epoch, column in ((0, 0), (1, 1), (3, 2), (2, 2), (90, 2)):
-        predicted = forests.predict(new, np.full(60, epoch))
-        assert np.corrcoef(predicted, new[:, column])[0, 1] > 0.7
+        for predicted in forests.predict(new, np.full(60, epoch)):
+            assert np.corrcoef(predicted, new[:, column])[0, 1] > 0.7
 
 
 def test_arrays_predict_what_scikit_learn_does():
@@ -364,13 +364,13 @@ def test_arrays_predict_what_scikit_learn_does():
     x, new = random.normal(size=(90, 6)).astype(np.float32), random.normal(size=(40, 6)).astype(np.float32)
     y = x[:, 0] * x[:, 1]
     extra = ExtraTreesRegressor(30, min_samples_leaf=2, max_features=0.5, random_state=4).fit(x, y)
+    assert np.allclose(Forest.extra_trees(x, y, 30, 4).predict(new), extra.predict(new), atol=1e-12)
     boosting = GradientBoostingRegressor(
         n_estimators=60, max_depth=3, learning_rate=0.1, subsample=0.7, max_features=0.33, random_state=4
     ).fit(x, y)
-    mean = (extra.predict(new) + boosting.predict(new)) / 2
-    assert np.allclose(Forest.grow(x, y, 30, 4).predict(new), mean, atol=1e-12)
-    constant = Forest.grow(x, np.ones(90), 3, 0)  # trees that are nothing but a leaf
-    assert np.allclose(constant.predict(new), 1, rtol=1e-12)
+    assert np.allclose(Forest.boosting(x, y, 4).predict(new), boosting.predict(new), atol=1e-12)
+    for constant in (Forest.extra_trees(x, np.ones(90), 3, 0), Forest.boosting(x, np.ones(90), 0)):
+        assert np.allclose(constant.predict(new), 1, rtol=1e-12)  # trees that are nothing but a leaf
 
 
 def test_a_checkpoint_keeps_the_forests(dataset, written, tmp_path):
@@ -396,7 +396,7 @@ def test_a_checkpoint_keeps_the_forests(dataset, written, tmp_path):
 
 
 def test_in_a_mixture_the_network_counts_a_third(dataset):
-    """The forest is the mean of two kinds of trees."""
+    """The forest is the mean of two kinds of trees; every part can be had apart."""
     splits = validation_splits(np.ones(60, bool), 2, seed=0)
     network = dataset.spectra["network"].to_numpy()
     scores = {}
@@ -404,6 +404,10 @@ def test_in_a_mixture_the_network_counts_a_third(dataset):
         settings = Settings(epochs=8, hidden_sizes=[16], length=16, forest_trees=10, head=head)
         members = fit_members(dataset, splits, settings, seed=1)
         scores[head], _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
+        parts = members.predict_by_parts(dataset.spectra, dataset.networks.iloc[network])
+        whole = torch.stack([scores[head].prediction, scores[head].prediction_in_context])
+        assert torch.allclose(torch.stack(list(parts.values())).mean(dim=0), whole, atol=1e-6)
+        assert len(parts) == {"network": 1, "forest": 2, "mixture": 3}[head]
     for name in ("prediction", "prediction_in_context"):
         mean = (getattr(scores["network"], name) + 2 * getattr(scores["forest"], name)) / 3
         assert torch.allclose(getattr(scores["mixture"], name), mean, atol=1e-6)

@@ -9,6 +9,7 @@ scikit-learn, kept as plain arrays, so that a checkpoint holds them without pick
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 
 from aelle.embedding.trees import extra_trees
 
+KINDS = ("extra_trees", "boosting")
 _FEWEST_ROWS = 10  # an epoch with fewer training spectra has no forest of its own
 _LEAF = -1
 _STEP = 0.1  # learning rate of gradient boosting
@@ -35,21 +37,19 @@ class Forest:
     value: np.ndarray  # (nodes,), such that a row's mean over the trees is its predicted score
 
     @classmethod
-    def grow(cls, inputs: np.ndarray, scores: np.ndarray, trees: int, seed: int) -> Self:
-        """Grow both kinds of trees on inputs (rows, …) and scores (rows,); the forest predicts the mean of both.
+    def extra_trees(cls, inputs: np.ndarray, scores: np.ndarray, trees: int, seed: int) -> Self:
+        """Grow extremely randomised trees (Geurts et al. 2006) on inputs (rows, …) and scores (rows,)."""
+        with _unchecked():
+            grown = [e.tree_ for e in extra_trees(trees, seed).fit(inputs, scores).estimators_]
+        return cls._of(grown, [tree.value[:, 0, 0] for tree in grown])
 
-        Extremely randomised trees (Geurts et al. 2006), `trees` of them, and gradient boosting (Friedman 2001).
-        """
-        with config_context(
-            skip_parameter_validation=True, assume_finite=True
-        ):  # as dear as growing the trees
-            extra, boosting = extra_trees(trees, seed), _boosting(seed)
-            averaged = [estimator.tree_ for estimator in extra.fit(inputs, scores).estimators_]
-            summed = [estimator.tree_ for estimator in boosting.fit(inputs, scores).estimators_[:, 0]]
-        every, start = len(averaged) + len(summed), float(scores.mean())  # where boosting begins
-        half = [every / (2 * len(averaged)) * tree.value[:, 0, 0] for tree in averaged]
-        steps = [every / 2 * (start / len(summed) + _STEP * tree.value[:, 0, 0]) for tree in summed]
-        return cls._of([*averaged, *summed], [*half, *steps])
+    @classmethod
+    def boosting(cls, inputs: np.ndarray, scores: np.ndarray, seed: int) -> Self:
+        """Grow trees one on the other's errors: gradient boosting (Friedman 2001)."""
+        with _unchecked():
+            grown = [e.tree_ for e in _boosting(seed).fit(inputs, scores).estimators_[:, 0]]
+        start = float(scores.mean())  # what the trees are added to
+        return cls._of(grown, [start + len(grown) * _STEP * tree.value[:, 0, 0] for tree in grown])
 
     @classmethod
     def _of(cls, grown: Sequence[Any], values: Sequence[np.ndarray]) -> Self:
@@ -84,10 +84,10 @@ class Forest:
 
 @dataclass(frozen=True)
 class EpochForests:
-    """One forest for every epoch at which spectra were recorded."""
+    """Forests of every kind for every epoch at which spectra were recorded."""
 
     epochs: np.ndarray
-    forests: tuple[Forest, ...]
+    forests: tuple[tuple[Forest, ...], ...]  # of each epoch, in the order of KINDS
 
     @classmethod
     def fit(cls, inputs: np.ndarray, epochs: np.ndarray, scores: np.ndarray, trees: int, seed: int) -> Self:
@@ -95,25 +95,32 @@ class EpochForests:
         found, counts = np.unique(epochs, return_counts=True)
         enough = found[counts >= _FEWEST_ROWS]
         groups = [epochs == epoch for epoch in enough] or [np.ones(len(epochs), bool)]
-        grown = tuple(Forest.grow(inputs[rows], scores[rows], trees, seed) for rows in groups)
+        grown = tuple(
+            (
+                Forest.extra_trees(inputs[rows], scores[rows], trees, seed),
+                Forest.boosting(inputs[rows], scores[rows], seed),
+            )
+            for rows in groups
+        )
         return cls(enough if len(enough) else found[:1], grown)
 
     def predict(self, inputs: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-        """Predict scores (rows,), each row by the forest of its epoch or of the nearest one, in ln(1 + epoch)."""
+        """Predict scores (kinds, rows), each row by its epoch's forests or the nearest one's, in ln(1 + epoch)."""
         distance = np.abs(np.log1p(epochs)[:, None] - np.log1p(self.epochs)[None])
         nearest = distance.argmin(axis=1)
-        predicted = np.empty(len(inputs))
-        for i, forest in enumerate(self.forests):
+        predicted = np.empty((len(KINDS), len(inputs)))
+        for i, forests in enumerate(self.forests):
             rows = nearest == i
             if rows.any():
-                predicted[rows] = forest.predict(inputs[rows])
+                predicted[:, rows] = [forest.predict(inputs[rows]) for forest in forests]
         return predicted
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return plain arrays by name."""
         arrays = {"epochs": self.epochs.astype(np.float64)}
-        for i, forest in enumerate(self.forests):
-            arrays |= {f"{i}.{part.name}": getattr(forest, part.name) for part in fields(Forest)}
+        for i, forests in enumerate(self.forests):
+            for kind, forest in zip(KINDS, forests, strict=True):
+                arrays |= {f"{i}.{kind}.{part.name}": getattr(forest, part.name) for part in fields(Forest)}
         return arrays
 
     @classmethod
@@ -125,8 +132,17 @@ class EpochForests:
         """
         epochs = arrays["epochs"]
         parts = [part.name for part in fields(Forest)]
-        forests = (Forest(*(arrays[f"{i}.{part}"] for part in parts)) for i in range(len(epochs)))
+        forests = (
+            tuple(Forest(*(arrays[f"{i}.{kind}.{part}"] for part in parts)) for kind in KINDS)
+            for i in range(len(epochs))
+        )
         return cls(epochs, tuple(forests))
+
+
+def _unchecked() -> AbstractContextManager[None]:
+    """Spare scikit-learn's checks of parameters and inputs, which are as dear as growing the trees."""
+    context: AbstractContextManager[None] = config_context(skip_parameter_validation=True, assume_finite=True)
+    return context
 
 
 def _boosting(seed: int) -> GradientBoostingRegressor:

@@ -12,18 +12,16 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from aelle.config import Autoencoder as Settings
 from aelle.embedding.autoencoder import Autoencoder, Embedded, Inputs
 from aelle.embedding.channels import Measured, require_channels
 from aelle.embedding.dataset import SpectraDataset
-from aelle.embedding.forest import EpochForests
+from aelle.embedding.forest import KINDS, EpochForests
 from aelle.embedding.optimise import Batch, History, optimise, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
-
-# In a mixture the network, extra-trees and gradient boosting count alike; a forest is the latter two.
-_FOREST_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,10 @@ class ForestPair:
     in_context: EpochForests
 
     def predict(self, plain: np.ndarray, in_context: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-        """Return both scores of every row, (2, rows)."""
-        return np.stack([self.plain.predict(plain, epochs), self.in_context.predict(in_context, epochs)])
+        """Return both scores of every row by each kind of forest, (kinds, 2, rows)."""
+        return np.stack(
+            [self.plain.predict(plain, epochs), self.in_context.predict(in_context, epochs)], axis=1
+        )
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class Forests:
     def predict(
         self, plain: np.ndarray, in_context: np.ndarray, epochs: np.ndarray, ids: np.ndarray
     ) -> np.ndarray:
-        """Return both scores of every row, (2, rows), of the networks `ids` (rows,)."""
+        """Return both scores of every row, (kinds, 2, rows), of the networks `ids` (rows,)."""
         held_back = np.array([i in self.validation for i in ids], dtype=bool)
-        scores = np.empty((2, len(ids)))
+        scores = np.empty((len(KINDS), 2, len(ids)))
         for rows, pair in ((held_back, self.training), (~held_back, self.everything)):
             if rows.any():
-                scores[:, rows] = pair.predict(plain[rows], in_context[rows], epochs[rows])
+                scores[..., rows] = pair.predict(plain[rows], in_context[rows], epochs[rows])
         return scores
 
 
@@ -106,21 +106,40 @@ class FittedMembers:
         with single_threaded():
             embedded: Embedded = self.model(inputs)
         if self.forests is not None:
-            embedded = self._with_forests(embedded, inputs, rows)
+            plain, in_context = self._by_parts(embedded, inputs, rows).mean(dim=0)
+            embedded = replace(embedded, prediction=plain, prediction_in_context=in_context)
         return embedded, inputs
 
-    def _with_forests(self, embedded: Embedded, inputs: Inputs, rows: pd.DataFrame) -> Embedded:
-        """Replace the network's predictions by the forests', or by a mixture of both."""
+    @torch.no_grad()
+    def predict_by_parts(self, rows: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Tensor]:
+        """Predict with every member, by each part of its head: "network", "extra_trees", "boosting" or some of these.
+
+        Args:
+            rows, networks: as `embed` takes them.
+
+        Returns:
+            the two scores of each row, (2, M, R): from the latent point alone, and with architecture and size.
+        """
+        embedded, inputs = replace(self, forests=None).embed(rows, networks)
+        return dict(zip(self.parts, self._by_parts(embedded, inputs, rows), strict=True))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the head, whose predictions `embed` averages."""
+        if self.forests is None:
+            return ("network",)
+        return KINDS if self.model.settings.head == "forest" else ("network", *KINDS)
+
+    def _by_parts(self, embedded: Embedded, inputs: Inputs, rows: pd.DataFrame) -> Tensor:
+        """Predictions of each part of the head, (parts, 2, M, R); `embedded` holds those of the network."""
+        network = torch.stack([embedded.prediction, embedded.prediction_in_context])
+        if self.forests is None:
+            return network[None]
         epochs, ids = rows["epoch"].to_numpy(float), rows["network_id"].to_numpy()
-        forests = self.forests or []
-        pairs = zip(forests, *_forest_inputs(inputs), strict=True)
-        grown = torch.from_numpy(np.stack([f.predict(x, y, epochs, ids) for f, x, y in pairs])).float()
-        share = _FOREST_SHARE if self.model.settings.head == "mixture" else 1.0
-        return replace(
-            embedded,
-            prediction=(1 - share) * embedded.prediction + share * grown[:, 0],
-            prediction_in_context=(1 - share) * embedded.prediction_in_context + share * grown[:, 1],
-        )
+        members = zip(self.forests, *_forest_inputs(inputs), strict=True)
+        grown = np.stack([f.predict(x, y, epochs, ids) for f, x, y in members], axis=2)
+        by_forests = torch.from_numpy(grown).float()
+        return by_forests if "network" not in self.parts else torch.cat([network[None], by_forests])
 
 
 def fit_members(

@@ -47,19 +47,19 @@ def scores_by(
     know their labels, and a regressor fitted to them would trust them too much.
 
     Returns:
-        one row a method and spectrum: method, epoch, network (position), score. A training network's score
-        is out of fold: it comes from the one member that did not train on it.
+        one row a method, part of the head and spectrum: method, part, epoch, network (position), score. A
+        training network's score is out of fold: it comes from the one member that did not train on it.
     """
     network = dataset.spectra["network"].to_numpy()
-    embedded, _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
+    by_parts = members.predict_by_parts(dataset.spectra, dataset.networks.iloc[network])
     # Rows are weighed member by member: validation rows by their own member, held-out rows by all alike.
     weight = np.stack([split.validation | ~training for split in splits])[:, network].astype(float)
-    heads = (embedded.prediction.numpy(), embedded.prediction_in_context.numpy())
     rows = dataset.spectra[["epoch", "network"]]
     return pd.concat(
         [
-            rows.assign(method=name, score=np.average(head, axis=0, weights=weight))
-            for name, head in zip(HEADS, heads, strict=True)
+            rows.assign(method=name, part=part, score=np.average(scores, axis=0, weights=weight))
+            for part, heads in by_parts.items()
+            for name, scores in zip(HEADS, heads.numpy(), strict=True)
         ],
         ignore_index=True,
     )

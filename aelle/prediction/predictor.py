@@ -168,14 +168,12 @@ class Predictor:
         described = described.fillna({"hidden_size": 1, "num_layers": 1})  # used only where they are known
         place = described.loc[spectra["network_id"]]
         chosen = (spectra["epoch"] == stage.epoch).to_numpy()
-        views = []
+        scored = []
         for members in (self.members[view] for view in stage.views):
-            heads = []
-            for member in members:
-                embedded, _ = member.members.embed(spectra, place)
-                heads.append([embedded.prediction[0].numpy(), embedded.prediction_in_context[0].numpy()])
-            views.append(np.mean(heads, axis=0)[:, chosen].T)
-        scores = pd.DataFrame(stage.blend(np.stack(views, axis=1)), index=spectra.loc[chosen, "network_id"])
+            each = [member.members.predict_by_parts(spectra, place) for member in members]
+            for part in self.table.parts:
+                scored.append(np.mean([by_parts[part][:, 0].numpy() for by_parts in each], axis=0).T[chosen])
+        scores = pd.DataFrame(stage.blend(np.stack(scored, axis=1)), index=spectra.loc[chosen, "network_id"])
         return scores.loc[networks.index].to_numpy(float)
 
     def _predict(self, new: NewNetworks, epoch: int, explain: bool) -> pd.DataFrame:

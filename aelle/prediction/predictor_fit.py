@@ -83,19 +83,21 @@ def _out_of_fold(
 ) -> pd.DataFrame:
     """Score every training network by the member of each view that did not learn from it, at each epoch."""
     network = dataset.spectra["network"].to_numpy()
-    scores = np.empty((len(members), len(HEADS), len(network)))
+    parts = members[0][0].members.parts
+    scores = np.empty((len(members), len(parts), len(HEADS), len(network)))
     for place, view in enumerate(members):
         for member, split in zip(view, splits, strict=True):
             unseen = split.validation[network]
-            embedded, _ = member.members.embed(dataset.spectra, dataset.networks.iloc[network])
-            for head, values in enumerate((embedded.prediction, embedded.prediction_in_context)):
-                scores[place, head, unseen] = values[0].numpy()[unseen]
+            by_parts = member.members.predict_by_parts(dataset.spectra, dataset.networks.iloc[network])
+            for part, values in enumerate(by_parts.values()):
+                scores[place, part, :, unseen] = values[:, 0].numpy().T[unseen]
     columns = {}
     for epoch in epochs:
         at = (dataset.spectra["epoch"] == epoch).to_numpy()
         ids = dataset.spectra.loc[at, "network_id"]
-        for place, head in np.ndindex(scores.shape[:2]):
-            columns[f"{HEADS[head]}@{epoch}/{place}"] = pd.Series(scores[place, head, at], index=ids)
+        for place, part, head in np.ndindex(scores.shape[:3]):
+            name = f"{HEADS[head]}@{epoch}/{place}/{parts[part]}"
+            columns[name] = pd.Series(scores[place, part, head, at], index=ids)
     return pd.DataFrame(columns, index=dataset.networks.index)
 
 

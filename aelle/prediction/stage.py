@@ -1,4 +1,4 @@
-"""The predictor's second stage: views blended, trees on their scores beside what else is known, and the interval."""
+"""The predictor's second stage: AeLLE's scores blended, trees on them and what else is known, the interval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aelle.prediction.intervals import Scale, conformal_interval
 from aelle.prediction.known import Numbers
 from aelle.prediction.ladder import trees
 from aelle.prediction.new_networks import CURVES
-from aelle.prediction.views import view_weights
+from aelle.prediction.views import stacking_weights
 
 SIZE, HYPER, METRIC, LOSSES = "architecture and size", "hyperparameters", "validation curve", "losses"
 HEADS = ("aelle", "aelle_in_context")  # in the columns of the table
@@ -29,8 +29,8 @@ class Table:
     """The training networks of a predictor, one row each, indexed by network_id.
 
     Columns: target and diverged; fold (for calibration); hyperparameters; `val_metric@e`, `val_loss@e`,
-    `train_loss@e`; and AeLLE's out-of-fold scores by each view v, `aelle@e/v` and `aelle_in_context@e/v`, NaN
-    where a network has no spectrum at epoch e.
+    `train_loss@e`; and AeLLE's out-of-fold scores by each view v and part p of the head, `aelle@e/v/p` and
+    `aelle_in_context@e/v/p`, NaN where a network has no spectrum at epoch e.
     """
 
     frame: pd.DataFrame
@@ -83,9 +83,16 @@ class Table:
         order = [name for name in (SIZE, HYPER, METRIC, LOSSES) if name in there]
         return [tuple(name for name in order if known[name][i]) for i in range(len(networks))]
 
+    @cached_property
+    def parts(self) -> list[str]:
+        """Parts of the head, in the order in which they were fitted."""
+        scored = [name.split("/") for name in map(str, self.frame.columns) if "/" in name]
+        return list(dict.fromkeys(part for _, _, part in scored))
+
     def out_of_fold(self, epoch: int, views: tuple[int, ...]) -> np.ndarray:
-        """AeLLE's out-of-fold scores by these views at an epoch, (n, views, heads)."""
-        columns = [[f"{head}@{epoch}/{view}" for head in HEADS] for view in views]
+        """AeLLE's out-of-fold scores at an epoch by these views and all parts, (n, views · parts, heads)."""
+        models = [f"{epoch}/{view}/{part}" for view in views for part in self.parts]
+        columns = [[f"{head}@{model}" for head in HEADS] for model in models]
         return np.stack([self.frame[names].to_numpy(float) for names in columns], axis=1)
 
     def inputs(
@@ -113,7 +120,7 @@ class Stage:
     views: tuple[int, ...]
     used: tuple[str, ...]
     level: float
-    weights: np.ndarray  # (views, heads)
+    weights: np.ndarray  # (views · parts, heads)
     target: TargetTransform
     model: Any  # None where AeLLE's score stands as it is
     left_out: np.ndarray  # (n, 2) actual and predicted scores of calibration networks
@@ -123,15 +130,15 @@ class Stage:
         cls, table: Table, epoch: int, views: tuple[int, ...], used: tuple[str, ...], level: float, seed: int
     ) -> Stage:
         """Fit on the training networks with a spectrum at the epoch; equal arguments give equal trees."""
-        said_by_views = table.out_of_fold(epoch, views)
-        there = np.isfinite(said_by_views).all(axis=(1, 2))
-        known, said_by_views = table.frame[there], said_by_views[there]
+        scored = table.out_of_fold(epoch, views)
+        there = np.isfinite(scored).all(axis=(1, 2))
+        known, scored = table.frame[there], scored[there]
         target = table.target
         scores = target.apply(known["target"].to_numpy(float))
         weights = np.stack(
-            [view_weights(said_by_views[..., head], scores) for head in range(len(HEADS))], axis=1
+            [stacking_weights(scored[..., head], scores) for head in range(len(HEADS))], axis=1
         )
-        aelle = np.einsum("nvh,vh->nh", said_by_views, weights)
+        aelle = np.einsum("nmh,mh->nh", scored, weights)
         if not used:  # nothing to combine
             actual = Scale(target).score(known["target"].to_numpy(float))
             pairs = np.stack([actual, Scale(target).clip(aelle[:, 0])], axis=1)
@@ -145,9 +152,9 @@ class Stage:
         left_out = np.stack([scores, said], axis=1)
         return cls(table, epoch, views, used, level, weights, target, model, left_out)
 
-    def blend(self, said_by_views: np.ndarray) -> np.ndarray:
-        """Blend AeLLE's scores by each view (networks, views, heads) into (networks, heads)."""
-        blended: np.ndarray = np.einsum("nvh,vh->nh", said_by_views, self.weights)
+    def blend(self, scored: np.ndarray) -> np.ndarray:
+        """Blend AeLLE's scores by each view and part (networks, views · parts, heads) into (networks, heads)."""
+        blended: np.ndarray = np.einsum("nmh,mh->nh", scored, self.weights)
         return blended
 
     def score(self, aelle: np.ndarray, networks: pd.DataFrame) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""Views of the spectrum, and how much each counts.
+"""Views of the spectrum, and how much each counts, by every part of the head.
 
 A view is a choice of channels on which an ensemble of autoencoders is fitted. The bare spectrum transfers best
 between sizes and architectures and is enough where the learning rate is fixed; its change since the first
 epoch and its temporal spread tell learning rates apart; growth backward from the readout adds more than either
-(experiments/LOG.md). How much each counts is found by stacking (Wolpert 1992): least squares with weights
-that are not negative, on scores of networks that the scoring autoencoders had not seen.
+(experiments/LOG.md). Each view is read by every part of the head: the network, extra-trees, gradient boosting.
+How much each of these scores counts is found by stacking (Wolpert 1992): least squares with weights that are not
+negative, on scores of networks that the scoring autoencoders had not seen.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from aelle.embedding.dataset import SpectraDataset
 BARE = ("spectrum",)
 WIDE = ("spectrum", "change", "temporal_std")
 WITH_READOUT = (*WIDE, "readout_growth", "change_of_readout_growth")
-_SHRINKAGE = 0.02  # towards equal weights: a few views compare much alike, and the networks are few
+_SHRINKAGE = 0.05  # towards equal weights: scores that are much alike are many, and the networks are few
 
 
 def views_of(dataset: SpectraDataset) -> list[list[str]]:
@@ -34,15 +35,15 @@ def views_of(dataset: SpectraDataset) -> list[list[str]]:
     return [view for i, view in enumerate(views) if view not in views[:i]]
 
 
-def view_weights(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Weigh views by how well they say the scores of networks that they were not fitted to.
+def stacking_weights(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Weigh models by how well they say the scores of networks that they were not fitted to.
 
     Args:
-        said: (n, views) out-of-fold scores.
+        said: (n, models) out-of-fold scores.
         scores: (n,) the networks' own.
 
     Returns:
-        (views,), not negative.
+        (models,), not negative.
     """
     count = said.shape[1]
     ridge = np.sqrt(_SHRINKAGE * len(said))
@@ -52,10 +53,10 @@ def view_weights(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def blend(scored: pd.DataFrame, training: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """Blend the views' scores of one fold into one score a method, epoch and network.
+    """Blend the scores by every view and part of one fold into one score a method, epoch and network.
 
     Args:
-        scored: view, method, epoch, network (position), score; the training networks' scores are out of fold.
+        scored: view, part, method, epoch, network (position), score; the training networks' scores are out of fold.
         training: boolean mask over the dataset's networks.
         scores: the networks' own scores; only those of the training networks are looked at.
 
@@ -64,10 +65,10 @@ def blend(scored: pd.DataFrame, training: np.ndarray, scores: np.ndarray) -> pd.
     """
     frames = []
     for (method, epoch), part in scored.groupby(["method", "epoch"], sort=False):
-        table = part.pivot(index="network", columns="view", values="score")
+        table = part.pivot(index="network", columns=["view", "part"], values="score")
         networks = table.index.to_numpy()
         learnt = training[networks]
-        weights = view_weights(table.to_numpy()[learnt], scores[networks[learnt]])
+        weights = stacking_weights(table.to_numpy()[learnt], scores[networks[learnt]])
         frames.append(
             pd.DataFrame(
                 {"method": method, "epoch": epoch, "network": networks, "score": table.to_numpy() @ weights}

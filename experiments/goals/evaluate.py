@@ -118,9 +118,8 @@ def _aelle(
         settings = dataset.experiment.autoencoder.model_copy(update={"channels": view})
         members = fit_members(dataset, splits, settings, seed)
         scored = early.scores_by(members, dataset, learnt, splits).assign(view=place)
-        alone = early.scores_by(replace(members, forests=None), dataset, learnt, splits).assign(view=place)
-        for name, part in (("", scored), (ALONE, alone)):
-            parts[name].append(part)
+        parts[""].append(scored)
+        parts[ALONE].append(scored[scored["part"] == "network"])
         if "readout_growth" not in view:
             parts[BARE].append(scored)
     return {name: blend(pd.concat(frames), learnt, scores) for name, frames in parts.items()}
