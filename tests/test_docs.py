@@ -137,6 +137,8 @@ def test_hooks_take_sections_and_mend_links():
     assert seen == "a [b](tour.md#look) [c](https://example.org) ![d](pictures/d.png)"
     moved = hooks.with_links("[d](docs/tour.md) `e` [`f`](aelle/x.py)", "README.md", "docs/how-to/ray.md")
     assert moved == "[d](../tour.md) `e` `f`"
+    table = "0.9 [0.8, 1.0]\n| a | **0.05 [-0.01, 0.10]** | +0.1 [+0.0, +0.2] |"
+    assert hooks.stacked(table) == "0.9 [0.8, 1.0]\n| a | **0.05<br>[-0.01, 0.10]** | +0.1<br>[+0.0, +0.2] |"
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ _DIRECTIVE = re.compile(
     r"^<!-- (include|default experiment|command line)(?: ([^:\s]+)(?:: (.+?))?)? -->$", re.M
 )
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+)(#[^)]*)?\)")
+_INTERVAL = re.compile(r"(?<=\d) \[([-+]?\d+\.\d+), ([-+]?\d+\.\d+)\]")
 _PICTURE = re.compile(r"(!\[[^\]]*\])\(([^)\s]+)\)")
 
 
@@ -35,7 +36,7 @@ def _filled(directive: re.Match[str], page: str) -> str:
         return default_experiment()
     if directive[1] == "command line":
         return command_line()
-    return with_links(included(directive[2], directive[3]), directive[2], page)
+    return with_links(stacked(included(directive[2], directive[3])), directive[2], page)
 
 
 def included(file: str, heading: str | None = None) -> str:
@@ -51,6 +52,12 @@ def included(file: str, heading: str | None = None) -> str:
     if found is None:
         raise ValueError(f"{file} has no heading {heading!r}")
     return re.sub(r"^<!--.*?-->\n", "", found[2], flags=re.M)
+
+
+def stacked(markdown: str) -> str:
+    """Put the intervals in tables, `0.92 [0.88, 0.94]`, below their values: five such columns are too wide for a page."""
+    lines = markdown.split("\n")
+    return "\n".join(_INTERVAL.sub(r"<br>[\1, \2]", line) if line.startswith("|") else line for line in lines)
 
 
 def with_links(markdown: str, source: str, page: str) -> str:
