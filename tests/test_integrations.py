@@ -20,7 +20,7 @@ from aelle.integrations.watch import SpectrumWatch
 from aelle.prediction.predictor import Predictor, PredictorError
 from aelle.records import ExperimentFolder, read_records
 from aelle.spectra import lyapunov_spectrum, readout_growth
-from tests.synthetic import write_synthetic_experiment
+from tests.synthetic import SMALL_AUTOENCODER, write_synthetic_experiment
 from tests.test_cli import aelle  # noqa: F401
 from tests.test_collection import comparable, experiment
 
@@ -337,6 +337,7 @@ def test_a_study_of_the_other_direction_is_refused():
 # --- collections -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_collection_prunes_and_keeps_the_reasons(tmp_path):
     settings = experiment(networks={"per_combination": 6})
     free = collect(settings, tmp_path / "free", progress=False)
@@ -381,6 +382,7 @@ class StopsOnce(RecordsPruner):
         return super().__call__(rows)
 
 
+@pytest.mark.slow
 def test_a_resumed_collection_prunes_what_an_uninterrupted_one_does(tmp_path):
     settings = experiment(networks={"per_combination": 6}, training={"workers": 1})
     predictor = ByChange(epochs=(0, 2))
@@ -432,7 +434,8 @@ def test_a_predictor_that_does_not_fit_the_experiment_is_refused(asked, message)
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A predictor fitted on synthetic records of the task digits: outcomes peak at an initial gain of 3."""
-    folder = write_synthetic_experiment(tmp_path_factory.mktemp("saved") / "x", networks=60)
+    root = tmp_path_factory.mktemp("saved") / "x"
+    folder = write_synthetic_experiment(root, networks=60, autoencoder=SMALL_AUTOENCODER)
     Predictor.fit(load_dataset(folder)).save(folder.root / "predictor")
     return folder.root / "predictor"
 

@@ -29,7 +29,7 @@ folds = 3
 ensemble = 2
 bootstrap = 200
 """
-AUTOENCODER = "[autoencoder]\nepochs = 30\n"
+AUTOENCODER = "[autoencoder]\nepochs = 30\nforest_trees = 4\n"
 
 
 def configure(folder, extra="", base=SETTINGS):
@@ -222,6 +222,7 @@ def test_shuffled_targets_are_predicted_by_nothing(folder):
         assert abs(row["spearman"]) < 0.45, row["method"]
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_process_gives(predicted, folder):
     parallel = SETTINGS.replace("workers = 1", "workers = 2") + "epochs = [0]\n"
     configure(folder, base=parallel)

@@ -73,6 +73,7 @@ def test_each_fold_is_calibrated_on_all_others():
     assert pairs([0, 1]) == []
 
 
+@pytest.mark.slow
 def test_no_interval_depends_on_outcomes_of_the_networks_it_is_for(tmp_path):
     """Changing the outcomes of fold 0 moves no bound of a network in fold 0."""
     folder = configure(write_synthetic_experiment(tmp_path / "x"), "epochs = [0]\n")

@@ -77,7 +77,7 @@ def test_the_goals_of_a_folder_are_evaluated_by_one_command(tmp_path):
     folder = write_synthetic_experiment(tmp_path / "goals" / "digits-varied", networks=40)
     (folder.root / "cohorts.json").write_text('{"cohort0000": [], "cohort0001": []}')
     script = ROOT / "experiments" / "goals" / "evaluate.py"
-    arguments = [tmp_path / "goals", "--workers", "2", "--results", tmp_path / "results"]
+    arguments = [tmp_path / "goals", "--workers", "1", "--results", tmp_path / "results"]
     subprocess.run([sys.executable, script, *arguments], check=True)
     found = pd.read_csv(tmp_path / "results" / "goals_spearman.csv")
     assert set(found["epoch"]) == {0, 1, 3}
