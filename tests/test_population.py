@@ -127,6 +127,7 @@ def test_backends_are_chosen_by_device_and_task(task):
         chosen_backend(Training(backend="population"), make_task("target_learning", {}))
 
 
+@pytest.mark.slow
 def test_a_population_is_collected_like_any_cohort(tmp_path):
     from aelle.collection.collect import collect
     from tests.test_collection import comparable, experiment

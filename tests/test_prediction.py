@@ -38,17 +38,21 @@ def configure(folder, extra="", base=SETTINGS):
     return folder
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    return configure(write_synthetic_experiment(tmp_path_factory.mktemp("predicted") / "x"))
+
+
 @pytest.fixture
-def folder(predicted, tmp_path):
+def folder(untouched, tmp_path):
     """A fresh copy of the records alone."""
-    shutil.copytree(predicted[0].records, tmp_path / "x" / "records")
+    shutil.copytree(untouched.records, tmp_path / "x" / "records")
     return configure(ExperimentFolder(tmp_path / "x"))
 
 
 @pytest.fixture(scope="module")
-def predicted(tmp_path_factory):
-    folder = configure(write_synthetic_experiment(tmp_path_factory.mktemp("predicted") / "x"))
-    return folder, predict(folder, progress=False)
+def predicted(untouched):
+    return untouched, predict(untouched, progress=False)
 
 
 # ---- metrics
@@ -271,6 +275,7 @@ def test_leaving_out_the_only_group_is_refused(folder):
     refused(folder, PredictionError, "leaving architecture gru out leaves 0 finished networks")
 
 
+@pytest.mark.slow
 def test_an_architecture_never_seen_is_still_predicted(folder):
     report = predict(configure(folder, 'epochs = [0]\nleave_out = "architecture"\n'), progress=False)
     assert report.folds == 3

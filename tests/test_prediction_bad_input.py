@@ -62,6 +62,7 @@ def test_mostly_one_outcome_is_warned_of(folder):
     assert "correlations rest on the other" in warnings_of(dataset)[0]
 
 
+@pytest.mark.slow
 def test_mostly_diverged_is_warned_of_in_the_report(folder):
     def change(frame):
         lost = frame["network_id"].map(lambda i: int(i, 16) > 25) & (frame["epoch"] > 4)

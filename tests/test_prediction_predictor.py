@@ -287,6 +287,7 @@ def test_the_command_line(aelle, saved, others):
         assert message in errors
 
 
+@pytest.mark.slow
 def test_save_writes_a_predictor(aelle, tmp_path):
     folder = configure(write_synthetic_experiment(tmp_path / "x"), "epochs = [0]\n")
     code, text, errors = aelle("predict", folder.root, "--save", "--quiet")

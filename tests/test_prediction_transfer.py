@@ -48,6 +48,7 @@ def test_outcomes_and_curves_become_ranks_of_their_own_task(tasks):
     assert (ids == combined.spectra["network_id"]).all()
 
 
+@pytest.mark.slow
 def test_a_law_that_holds_in_both_tasks_transfers(tasks):
     transfer = evaluate_transfer(tasks, progress=False)
     rows = {(r["task"], r["epoch"], r["method"]): r["spearman"] for r in transfer.rows}
@@ -93,6 +94,7 @@ def test_refusals(tasks, tmp_path, aelle):
     assert "at least two tasks" in errors
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_several_folders(tasks, aelle):
     code, text, _ = aelle("predict", *(folder.root for folder in tasks), "--quiet", "--json")
     assert code == 0
