@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -106,6 +107,7 @@ def wait_for_epoch(process, folder, deadline=60):
     pytest.fail(f"the run gave no epoch to interrupt at: exit {process.poll()}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "killed_by, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
@@ -124,6 +126,28 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_records(quiet, tmp_path,
     assert not list(folder.rglob("*.partial"))
 
 
+def test_workers_that_outlive_their_driver_block_no_resume(quiet, tmp_path):
+    folder, arguments = tmp_path / "x", command(tmp_path / "x", tmp_path / "x.toml")
+    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+    wait_for_epoch(process, folder)
+    left = psutil.Process(process.pid).children(recursive=True)
+    assert len(left) >= 2
+    for child in left:
+        child.suspend()  # so that they cannot notice that their driver is gone
+    process.kill()
+    process.wait()
+    try:
+        subprocess.run(arguments, check=True, timeout=60)
+        records = {path: path.read_bytes() for path in (folder / "records").rglob("*")}
+    finally:
+        for child in left:
+            child.resume()
+    assert not psutil.wait_procs(left, timeout=20)[1], "they never ended"
+    assert {path: path.read_bytes() for path in (folder / "records").rglob("*")} == records
+    pd.testing.assert_frame_equal(comparable(folder), comparable(quiet), check_exact=True)
+
+
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing(quiet, tmp_path):
     # A run of its own, since the processes of this one do not see a changed environment.
     script = tmp_path / "script.py"
@@ -333,6 +357,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
         collect(experiment(), tmp_path / "file" / "x", progress=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_what_was_recorded_stays(quiet, tmp_path):
     folder, arguments = tmp_path / "x", command(tmp_path / "x", tmp_path / "x.toml")
 
