@@ -128,10 +128,11 @@ def test_run_refuses_too_few_networks_before_it_trains_any(aelle, toml, tmp_path
     assert not (tmp_path / "x").exists()
 
 
-def test_an_address_without_ray_is_a_usage_error(aelle, toml):
-    code, _, errors = aelle("collect", toml, "--address", "auto")
+@pytest.mark.parametrize("option, value", [("--address", "auto"), ("--gpus", "0.5")])
+def test_what_ray_alone_takes_is_a_usage_error_without_it(aelle, toml, option, value):
+    code, _, errors = aelle("collect", toml, option, value)
     assert code == 2
-    assert "--address goes with --engine ray" in errors
+    assert f"{option} goes with --engine ray" in errors
 
 
 @pytest.mark.slow

@@ -125,6 +125,12 @@ def test_backends_are_chosen_by_device_and_task(task):
         chosen_backend(Training(device="abacus"), task)
     with pytest.raises(ConfigError, match="has its own learning rule"):
         chosen_backend(Training(backend="population"), make_task("target_learning", {}))
+    # On a cluster's GPUs, which this machine need not have, two cohorts share the memory of one.
+    assert chosen_backend(Training(), task, gpus=0.5) == Backend("population", "cuda", sharers=2)
+    assert chosen_backend(Training(backend="native"), task, gpus=1.0) == Backend("native", "cpu")
+    assert chosen_backend(Training(), make_task("target_learning", {}), gpus=1.0) == Backend("native", "cpu")
+    with pytest.raises(ConfigError, match=r"training\.device: 'abacus' cannot be used here"):
+        chosen_backend(Training(device="abacus"), task, gpus=1.0)
 
 
 @pytest.mark.slow

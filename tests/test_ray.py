@@ -60,6 +60,14 @@ def test_an_address_without_a_cluster_is_one_line_at_once():
     assert not ray.is_initialized()
 
 
+def test_gpus_that_a_cluster_lacks_are_missed_at_once():
+    from aelle.collection.ray_engine import RayCluster
+
+    with pytest.raises(ConnectionError, match=r"the Ray cluster has \d+ GPUs, and each cohort was to get 99"):
+        RayCluster(gpus=99)
+    assert not ray.is_initialized()
+
+
 def test_a_server_that_is_no_cluster_is_one_line_and_no_endless_wait(monkeypatch):
     from aelle.collection import ray_engine
 

@@ -83,8 +83,8 @@ def _cluster(engine: str, address: str | None, gpus: float) -> RayCluster | None
         from aelle.collection.ray_engine import RayCluster
 
         return RayCluster(address, gpus)
-    if address is not None:
-        raise click.UsageError("--address goes with --engine ray")
+    if address is not None or gpus:
+        raise click.UsageError(f"{'--gpus' if address is None else '--address'} goes with --engine ray")
     return None
 
 

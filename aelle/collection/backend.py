@@ -54,18 +54,23 @@ class Backend:
         return 1 if self.device != "cpu" and settings.workers == 0 else settings.workers
 
 
-def chosen_backend(settings: Training, task: Task) -> Backend:
+def chosen_backend(settings: Training, task: Task, gpus: float = 0.0) -> Backend:
     """Resolve "auto" by what the machine has and the task allows.
+
+    `gpus` is the share of a GPU that each cohort gets on other machines, which this one need not have; 0 where
+    cohorts run here.
 
     Raises:
         ConfigError: for a device that is not there, or a combination that cannot be.
     """
     device = settings.device
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() and settings.backend != "native" else "cpu"
+        there = gpus > 0 or torch.cuda.is_available()
+        device = "cuda" if there and settings.backend != "native" else "cpu"
     try:
         kind = torch.device(device).type
-        torch.empty(0, device=device)
+        if not gpus:
+            torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].partition(". ")[0]
         raise ConfigError(
@@ -83,7 +88,8 @@ def chosen_backend(settings: Training, task: Task) -> Backend:
     if name == "population" and task.learning_rule is not None:
         raise ConfigError(f"training.backend: task {task.name!r} has its own learning rule; use 'native'")
     workers = settings.workers or (1 if device != "cpu" else available_cores())
-    return Backend(name, device, sharers=workers if name == "population" else 1)
+    sharers = max(1, int(1 / gpus)) if gpus else workers
+    return Backend(name, device, sharers=sharers if name == "population" else 1)
 
 
 def _devices() -> str:

@@ -76,7 +76,7 @@ def collect(
         CollectionStopped: where `training.stop_after_failures` networks in a row failed of one cause.
     """
     folder = folder if isinstance(folder, ExperimentFolder) else ExperimentFolder(Path(folder))
-    job = _prepare(experiment, folder, on_epoch)
+    job = _prepare(experiment, folder, on_epoch, gpus=getattr(engine, "gpus", 0.0))
     found = _checked_variants(experiment, job)
     with _locked(folder):
         size = job.backend.cohort_size(experiment.training, job.task)
@@ -97,9 +97,9 @@ def collect(
     return summary
 
 
-def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None) -> Job:
+def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None, gpus: float) -> Job:
     task = make_task(experiment.task.name, experiment.task.options, experiment.task.data_folder)
-    backend = chosen_backend(experiment.training, task)
+    backend = chosen_backend(experiment.training, task, gpus)
     settings = experiment.spectrum
     other = "noise" in settings.also and settings.inputs != "noise"
     noise = driving_sequences(experiment, task, "noise") if other else None

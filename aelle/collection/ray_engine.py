@@ -31,7 +31,7 @@ class RayCluster:
 
     Raises:
         ImportError: where Ray is not installed.
-        ConnectionError: where there is no cluster at the address.
+        ConnectionError: where there is no cluster at the address, or it lacks the GPUs.
     """
 
     def __init__(self, address: str | None = None, gpus: float = 0.0, attempts: int = 10) -> None:
@@ -45,6 +45,11 @@ class RayCluster:
         self._own = not ray.is_initialized()
         if self._own:
             _connect(ray, address)
+        there = ray.cluster_resources().get("GPU", 0)
+        if gpus > there:  # Ray would wait for one without end
+            if self._own:
+                ray.shutdown()
+            raise ConnectionError(f"the Ray cluster has {there:g} GPUs, and each cohort was to get {gpus:g}")
 
     def run(
         self, function: RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
