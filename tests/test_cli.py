@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from filelock import FileLock
 
 from aelle import cli
 from aelle.config import dump_experiment
@@ -119,6 +120,23 @@ def test_status_in_words_and_as_json(aelle, tmp_path):
     assert "1 diverged" in words
     found = json.loads(aelle("status", folder.root, "--json")[1])
     assert (found["started"], found["diverged"], found["running"]) == (40, 1, False)
+
+
+def test_watching_ends_with_the_collection(aelle, tmp_path, monkeypatch):
+    folder = write_synthetic_experiment(tmp_path / "x", networks=40)
+    lock, waited = FileLock(folder.root / ".collect.lock"), []
+    lock.acquire()
+
+    def wait(seconds):
+        waited.append(seconds)
+        if len(waited) == 2:
+            lock.release()
+
+    monkeypatch.setattr("time.sleep", wait)
+    code, shown, _ = aelle("status", folder.root, "--watch", "--json")
+    assert code == 0
+    assert [json.loads(line)["running"] for line in shown.splitlines()] == [True, True, False]
+    assert waited == [2, 2]
 
 
 def test_run_refuses_too_few_networks_before_it_trains_any(aelle, toml, tmp_path):

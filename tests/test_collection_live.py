@@ -34,6 +34,17 @@ def test_the_bar_tells_networks_a_second_and_the_best_so_far(tmp_path, capsys):
     assert re.search(r"100%.*45/45", shown.replace("\n", " "))
 
 
+def test_the_bar_counts_what_went_wrong(tmp_path, capsys):
+    networks = {"architecture": "relu_rnn", "init_gain": [1.0, 400.0], "per_combination": 2}
+    collect(experiment(networks=networks), tmp_path / "x", engine=InThisProcess())
+    assert re.search(r"best=0\.\d+, diverged=2\]", capsys.readouterr().err)
+    networks = {"architecture": ["tests.faulty:RaisingCell", "rnn"], "init_gain": 1.0, "per_combination": 2}
+    settings = experiment(networks=networks, training={"stop_after_failures": 9})
+    collect(settings, tmp_path / "y", engine=InThisProcess())
+    shown = capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
+    assert re.search(r"100%.*20/20 .*, failed=2\]$", shown)
+
+
 def test_a_clock_that_runs_backwards_changes_nothing(tmp_path, monkeypatch, capsys):
     quiet, backwards = ExperimentFolder(tmp_path / "quiet"), ExperimentFolder(tmp_path / "backwards")
     collect(experiment(), quiet, progress=False, engine=InThisProcess())
