@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,28 @@ def test_a_room_imports_only_the_rooms_it_may(path):
     used = {name.split(".")[1] for name in imports(path) if name.startswith("aelle.")}
     assert "aelle" not in imports(path), "nothing inside imports from the package root"
     assert used - {room(path)} <= ALLOWED[room(path)]
+
+
+def module(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_at_once(path, modules):
+    """Modules of aelle that this one imports as it is imported itself; not those it imports inside functions."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules else node.module
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    paths = {module(path): path for path in PACKAGE.rglob("*.py")}
+    graph = {name: {i for i in imported_at_once(path, paths) if i in paths} for name, path in paths.items()}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 def test_the_explorer_never_imports_torch():

@@ -260,8 +260,3 @@ class _FailureWatch:
                 f"stopped after {self.count} networks in a row failed: {self.cause} ({last['architecture']}, epoch "
                 f"{last['epoch']}, at {last['where']}; all are in failures.jsonl)"
             )
-
-
-def default_folder(experiment: Experiment) -> ExperimentFolder:
-    """artifacts/<experiment name> below the current folder."""
-    return ExperimentFolder(Path("artifacts") / experiment.name)
