@@ -16,6 +16,7 @@ from aelle.records import (
     finish_cohort,
     read_failures,
     read_records,
+    reading,
     remove_partial_files,
     weight_statistics_frame,
     write_bytes,
@@ -65,6 +66,31 @@ def test_a_finished_cohort_is_one_file_and_finishing_again_changes_nothing(folde
     before = folder.finished_file("cohort0000").read_bytes()
     finish_cohort(folder, "cohort0000")
     assert folder.finished_file("cohort0000").read_bytes() == before
+
+
+def test_reading_beside_a_collection_that_merges_a_cohort_misses_nothing(folder, monkeypatch):
+    rows = read_records(folder)
+    frame = rows[rows.cohort == "cohort0001"]
+    for epoch in range(EPOCHS + 1):
+        part = frame[frame.epoch == epoch]
+        write_epoch(
+            folder, "cohort0001", epoch, part.astype(object).where(part.notna(), None).to_dict("records")
+        )
+    folder.finished_file("cohort0001").unlink()
+    read, merged = reading.read_table, []
+
+    def read_after_merging(path, columns=None, where=None):
+        if path.name == "epoch-0002.parquet" and not merged:
+            merged.append(path)
+            finish_cohort(folder, "cohort0001")
+        return read(path, columns, where)
+
+    monkeypatch.setattr(reading, "read_table", read_after_merging)
+    pd.testing.assert_frame_equal(
+        read_records(folder)[["network_id", "epoch"]], rows[["network_id", "epoch"]]
+    )
+    assert merged
+    assert not merged[0].exists()
 
 
 def test_weight_statistics_spread_into_columns(folder):

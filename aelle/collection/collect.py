@@ -26,6 +26,7 @@ from aelle.records import (
     RecordsError,
     append_failure,
     read_arrow,
+    record_files,
     remove_partial_files,
     write_json,
 )
@@ -168,17 +169,13 @@ def _is_finished(folder: ExperimentFolder, cohort: Cohort) -> bool:
 
 def _check_readable(folder: ExperimentFolder) -> None:
     """Refuse a damaged file of records before training, not when its cohort is merged."""
-    if _holds_records(folder):
+    if record_files(folder.records):
         read_arrow(folder, [])
-
-
-def _holds_records(folder: ExperimentFolder) -> bool:
-    return any(folder.records.rglob("[!.]*.parquet"))
 
 
 def _failed_cohorts(folder: ExperimentFolder) -> set[str]:
     """Cohorts that hold networks whose last run failed."""
-    if not _holds_records(folder):
+    if not record_files(folder.records):
         return set()
     records = read_arrow(folder, ["cohort", "status"])
     return set(records.filter(pc.field("status") == "failed")["cohort"].to_pylist())

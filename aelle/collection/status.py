@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from aelle.collection.ledger import network_count
 from aelle.collection.search_space import variants
 from aelle.config import load_experiment
-from aelle.records import ExperimentFolder, read_arrow, read_failures
+from aelle.records import ExperimentFolder, read_arrow, read_failures, record_files
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def status(folder: ExperimentFolder) -> Status:
     networks = network_count(folder) or len(variants(experiment))
     epochs = experiment.training.epochs
     found = Status(experiment.name, _is_locked(folder), networks, networks * (epochs + 1))
-    if not any(folder.records.rglob("[!.]*.parquet")):
+    if not record_files(folder.records):
         return found
     records = read_arrow(folder, ["status", "val_metric", "metric_name", "higher_is_better"])
     stopped = {

@@ -22,7 +22,7 @@ from aelle.records.cohorts import discard_epochs, finish_cohort, write_epoch
 from aelle.records.folder import ExperimentFolder, RecordsError
 from aelle.records.frame import Records, weight_statistics_frame
 from aelle.records.incidents import append_failure, append_pruned, read_failures
-from aelle.records.reading import read_arrow, read_records, read_table
+from aelle.records.reading import read_arrow, read_records, read_table, record_files
 from aelle.records.schema import LATER_COLUMNS, SCHEMA, STATUSES, TIMINGS
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "read_failures",
     "read_records",
     "read_table",
+    "record_files",
     "remove_partial_files",
     "weight_statistics_frame",
     "write_bytes",

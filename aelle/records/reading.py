@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +107,27 @@ def read_arrow(
     """Read records as they lie in the files, unsorted, as an Arrow table; arguments and errors as `read_records`."""
     root = (folder.root if isinstance(folder, ExperimentFolder) else Path(folder)).resolve()
     records = ExperimentFolder(root).require().records
-    files = sorted(p for p in records.rglob("*.parquet") if not p.name.startswith("."))
-    if not files:
-        raise RecordsError(f"{records}: holds no records yet; run `aelle collect` first")
     if columns is not None:
         columns = list(dict.fromkeys(["network_id", "epoch", *columns]))
-    with ThreadPoolExecutor() as pool:
-        return pa.concat_tables(pool.map(lambda file: read_table(file, columns, where), files))
+    while True:
+        files = record_files(records)
+        if not files:
+            raise RecordsError(f"{records}: holds no records yet; run `aelle collect` first")
+        try:
+            with ThreadPoolExecutor() as pool:
+                return pa.concat_tables(pool.map(lambda file: read_table(file, columns, where), files))
+        except RecordsError:
+            # A collection at work merges a cohort's files into one and removes them.
+            if all(file.exists() for file in files):
+                raise
+
+
+def record_files(records: Path) -> list[Path]:
+    """The finished files of records in a folder and below, in the order of their names."""
+    while True:
+        # A folder that a collection at work removes while it is listed fails the listing.
+        with suppress(FileNotFoundError):
+            return sorted(path for path in records.rglob("*.parquet") if not path.name.startswith("."))
 
 
 def _first_line(error: Exception) -> str:
