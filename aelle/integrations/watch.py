@@ -52,7 +52,8 @@ class SpectrumWatch:
             readout answers. With them and a readout, `aelle.readout_growth` is taken where the predictor reads it;
             without, the prediction rests on the views of the spectrum that do without it.
         hyperparameters: of `HYPERPARAMETERS`, whatever is known: the predictor uses what it learnt to use.
-        task, metric_name: of the training loop; checked against the predictor's where given.
+        task: of the training loop; checked against the predictor's where given.
+        metric_name: likewise.
 
     Raises:
         TypeError: for a model or inputs of an unknown kind.
