@@ -122,6 +122,8 @@ def _aelle(
         parts[ALONE].append(scored[scored["part"] == "network"])
         if "readout_growth" not in view:
             parts[BARE].append(scored)
+    if len(parts[BARE]) == len(parts[""]):  # readout growth was not recorded
+        del parts[BARE]
     return {name: blend(pd.concat(frames), learnt, scores) for name, frames in parts.items()}
 
 
@@ -181,7 +183,13 @@ def verdicts(name: str, predictions: pd.DataFrame) -> list[dict[str, object]]:
     rows = []
     for head, pair in TREES.items():
         if head in known:
-            found = comparison(predictions, 1, head, [stack.name for stack in pair])
+            trees = [stack.name for stack in pair if stack.name in known]
+            found = comparison(
+                predictions,
+                1,
+                head,
+                trees or [stack.name for stack in TREES[head.removesuffix(ALONE) + BARE]],
+            )
             alone = head.endswith(ALONE)
             goal = (
                 {"goal": "beside b", "met": None}
@@ -189,7 +197,7 @@ def verdicts(name: str, predictions: pd.DataFrame) -> list[dict[str, object]]:
                 else {"goal": "b, trees", "met": found["difference"] >= -0.01}
             )
             rows.append(found | goal)
-    for head in (AELLE, AELLE + BARE):
+    for head in (head for head in (AELLE, AELLE + BARE) if head in known):
         found = comparison(predictions, 1, head, list(CURVE_ONLY))
         rows.append(found | {"goal": "b, learning curve", "met": found["low"] > 0})
     baselines = [stack.name for stack in WEIGHTS]
