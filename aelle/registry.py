@@ -49,8 +49,9 @@ class Registry(Generic[T]):
             found: Any = getattr(importlib.import_module(module), attribute)
         # A user's module may raise anything; where in it, the chained error tells.
         except Exception as error:
+            place = "; is its folder on PYTHONPATH?" if isinstance(error, ModuleNotFoundError) else ""
             raise self.error(
-                f"{self.kind} {path!r} cannot be imported: {type(error).__name__}: {error}"
+                f"{self.kind} {path!r} cannot be imported: {type(error).__name__}: {error}{place}"
             ) from error
         if not (isinstance(found, type) and issubclass(found, self.base)):
             base = f"{self.base.__module__}.{self.base.__qualname__}"
