@@ -146,7 +146,7 @@ def site(tmp_path_factory):
     """The built site. Warnings are errors: a dead link, a missing picture, an undocumented name."""
     pytest.importorskip("mkdocs", reason="needs the docs extra")
     target = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(target)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(target)]
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
