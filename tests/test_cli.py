@@ -54,7 +54,7 @@ MISTAKES = [
     (["--set", "networks.architecture=.cells:X"], "architecture '.cells:X' cannot be imported: "),
     (
         ["--set", "networks.architecture=nowhere:X"],
-        "cannot be imported: ModuleNotFoundError: No module named",
+        "No module named 'nowhere'; is its folder on PYTHONPATH?",
     ),
     (
         ["--set", "networks.architecture=tests.faulty:Unbuildable"],
