@@ -167,6 +167,12 @@ def test_failures_survive_a_torn_last_line(tmp_path):
     with folder.failures.open("a") as stream:
         stream.write('{"network_id": "b", "cau')
     assert [failure["network_id"] for failure in read_failures(folder)] == ["a"]
+    append_failure(folder, {"network_id": "c", "cause": "ValueError: y"})
+    append_failure(folder, {"network_id": "d", "cause": "ValueError: y"})
+    assert [failure["network_id"] for failure in read_failures(folder)] == ["a", "c", "d"]
+    (tmp_path / "x" / "failures.jsonl").mkdir(parents=True)
+    with pytest.raises(RecordsError, match=r"failures\.jsonl: cannot be written: "):
+        append_failure(ExperimentFolder(tmp_path / "x"), {"network_id": "a"})
 
 
 def test_records_show_in_brief_and_are_a_data_frame(tmp_path):

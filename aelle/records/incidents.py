@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aelle.records.folder import ExperimentFolder
+from aelle.records.folder import ExperimentFolder, RecordsError
 
 
 def append_failure(folder: ExperimentFolder, failure: Mapping[str, Any]) -> None:
-    """Append one failure as a line of JSON."""
+    """Append one failure as a line of JSON; raises RecordsError where it cannot be written."""
     _append(folder.failures, failure)
 
 
@@ -21,14 +22,21 @@ def append_pruned(folder: ExperimentFolder, network_id: str, epoch: int, reason:
 
 
 def _append(path: Path, content: Mapping[str, Any]) -> None:
-    """Append a line of JSON; one this short is written in one piece."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(dict(content)) + "\n")
+    """Append a line of JSON, in one piece; after a line that a kill left unfinished it begins a new one."""
+    line = json.dumps(dict(content)).encode() + b"\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as stream:
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                line = line if stream.read(1) == b"\n" else b"\n" + line
+            stream.write(line)
+    except OSError as error:
+        raise RecordsError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_failures(folder: ExperimentFolder) -> list[dict[str, Any]]:
-    """All recorded failures; an unfinished last line is passed over."""
+    """All recorded failures; an unfinished line is passed over."""
     if not folder.failures.exists():
         return []
     failures = []
