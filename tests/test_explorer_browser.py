@@ -311,6 +311,44 @@ def test_saving_the_view_as_a_file(browser, address, tmp_path):
         assert {"gru", "lstm", "rnn"} <= {name for name, _ in traces(page)}
 
 
+@pytest.mark.slow
+def test_everything_but_the_lasso_by_keyboard(browser, address):
+    with opened(browser, address) as page:
+        wait_for_map(page)
+        tab_to(page, "#search")
+        page.keyboard.type("000000000004")
+        page.keyboard.press("Enter")
+        wait_for_trace(page, "epoch 3", "#spectra")
+        tab_to(page, "#select-shown")
+        page.keyboard.press("Enter")
+        wait_for_selection(page, r"^A: 60$")
+        wait_for_trace_like(page, "A (", "#bands")
+        tab_to(page, "#tab input")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("#view-special:not([hidden])")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("#table-title >> text=60 selected")
+        tab_to(page, "#table th button")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#table th >> text=network ↓")
+        tab_to(page, "#colour")
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.activeElement.value === 'final_metric'")
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function("document.activeElement.value === 'architecture'")
+        page.keyboard.press("Enter")
+        wait_for_trace(page, "lstm")
+
+
+def tab_to(page, selector):
+    """Press Tab until the part is reached, as somebody without a pointer does."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("s => document.activeElement.matches(s)", selector):
+            return
+    raise AssertionError(f"Tab never reaches {selector}")
+
+
 def test_filters_leave_points_out(browser, address):
     with opened(browser, address) as page:
         wait_for_map(page)
@@ -355,12 +393,19 @@ def test_umap_and_three_dimensions(browser, tmp_path):
         page.wait_for_selector("#map >> text=UMAP needs at least 10 points")
 
 
-def test_a_walk_follows_the_head(browser, tmp_path):
+@pytest.fixture(scope="module")
+def walkable(tmp_path_factory):
+    """The address of an experiment whose autoencoder has been fitted."""
     from aelle.embedding.fit import train
 
-    folder = write_explorer_folder(tmp_path, networks=40)
+    folder = write_explorer_folder(tmp_path_factory.mktemp("walkable"), networks=40)
     train(folder, progress=False)
-    with served(folder) as address, opened(browser, f"{address}/?tab=walk&focus=000000000003") as page:
+    with served(folder) as address:
+        yield address
+
+
+def test_a_walk_follows_the_head(browser, walkable):
+    with opened(browser, f"{walkable}/?tab=walk&focus=000000000003") as page:
         wait_for_trace(page, "decoded here", "#decoded")
         page.wait_for_selector("#walk-predicted >> text=predicted final accuracy")
         before = page.text_content("#walk-predicted")
@@ -370,12 +415,8 @@ def test_a_walk_follows_the_head(browser, tmp_path):
         page.wait_for_selector("#walk-nearest button")
 
 
-def test_the_walker_is_dragged(browser, tmp_path):
-    from aelle.embedding.fit import train
-
-    folder = write_explorer_folder(tmp_path, networks=40)
-    train(folder, progress=False)
-    with served(folder) as address, opened(browser, f"{address}/?tab=walk&focus=000000000003") as page:
+def test_the_walker_is_dragged(browser, walkable):
+    with opened(browser, f"{walkable}/?tab=walk&focus=000000000003") as page:
         wait_for_trace(page, "decoded here", "#decoded")
         page.wait_for_function(f"Number.isFinite(({WALKER})[0])")
         before = page.text_content("#walk-predicted"), decoded(page)
