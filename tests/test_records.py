@@ -57,8 +57,14 @@ def test_a_filter_leaves_what_filtering_the_frame_would(folder):
     assert 0 < len(wanted) < len(rows)
     pd.testing.assert_frame_equal(found, wanted[["network_id", "epoch", "status", "spectrum"]])
     assert len(read_records(folder, where={"architecture": "none such"})) == 0
-    with pytest.raises(RecordsError, match="cannot be filtered by 'size'"):
-        read_records(folder, where={"size": 16})
+    pd.DataFrame({"network_id": ["a"], "epoch": [0]}).to_parquet(folder.records / "foreign.parquet")
+    with pytest.raises(
+        RecordsError, match=r'foreign\.parquet: cannot be filtered: Field "task" does not exist'
+    ):
+        read_records(folder, ["epoch"], where={"task": "latch"})
+    for wrong in ({"size": 16}, {"epoch": "first"}, {"spectrum": 3}):
+        with pytest.raises(RecordsError, match="cannot be filtered by '"):
+            read_records(folder, where=wrong)
 
 
 def test_a_finished_cohort_is_one_file_and_finishing_again_changes_nothing(folder):

@@ -31,18 +31,17 @@ def read_table(path: Path, columns: list[str] | None = None, where: Where | None
     try:
         with pq.ParquetFile(path) as file:
             # Unlike pq.read_table, this passes over columns that the file lacks.
-            if where is None:
-                table = file.read(columns=columns)
-            else:
-                known = [name for name in columns or SCHEMA.names if name in file.schema_arrow.names]
-                table = pq.read_table(path, columns=known, use_threads=False, filters=_filters(where))
+            names = columns or SCHEMA.names
+            table = file.read(columns=columns) if where is None else _filtered(file, names, where)
     except FileNotFoundError:
         raise RecordsError(f"{path}: no such file") from None
+    except KeyError as error:
+        raise RecordsError(f"{path}: cannot be filtered: {error.args[0]}") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise RecordsError(
             f"{path}: not a readable Parquet file ({_first_line(error)}); remove it and rerun"
         ) from error
-    missing = [name for name in (columns or SCHEMA.names) if name not in table.column_names]
+    missing = [name for name in names if name not in table.column_names]
     for name in [name for name in missing if name in LATER_COLUMNS]:
         table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
         missing.remove(name)
@@ -51,15 +50,24 @@ def read_table(path: Path, columns: list[str] | None = None, where: Where | None
     return table
 
 
-def _filters(where: Where) -> list[tuple[str, str, list[Any]]]:
-    """The same as Arrow writes it; row groups whose statistics rule it out are not decoded."""
-    for name in where:
-        if name not in SCHEMA.names or name in LATER_COLUMNS:
-            raise RecordsError(f"records cannot be filtered by {name!r}")
-    return [
-        (name, "in", list(wanted) if isinstance(wanted, list | tuple) else [wanted])
-        for name, wanted in where.items()
-    ]
+def _filtered(file: pq.ParquetFile, columns: list[str], where: Where) -> pa.Table:
+    """The rows wanted, picked out file by file, so that the others never lie in memory together."""
+    table = file.read(columns=list(dict.fromkeys([*columns, *where])))
+    kept = pa.array(np.ones(len(table), dtype=bool))
+    for name, wanted in where.items():
+        values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+        kept = pc.and_(kept, pc.is_in(table[name], value_set=pa.array(values, SCHEMA.field(name).type)))
+    return table.select([name for name in columns if name in table.column_names]).filter(kept)
+
+
+def _check(where: Where) -> None:
+    for name, wanted in where.items():
+        try:
+            pa.array(wanted if isinstance(wanted, list | tuple) else [wanted], SCHEMA.field(name).type)
+        except (KeyError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise RecordsError(
+                f"records cannot be filtered by {name!r} = {wanted!r}: {_first_line(error)}"
+            ) from None
 
 
 def read_records(
@@ -109,6 +117,7 @@ def read_arrow(
     records = ExperimentFolder(root).require().records
     if columns is not None:
         columns = list(dict.fromkeys(["network_id", "epoch", *columns]))
+    _check(where or {})
     while True:
         files = record_files(records)
         if not files:
