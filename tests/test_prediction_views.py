@@ -7,7 +7,16 @@ import pytest
 from aelle.config import ConfigError, parse_experiment
 from aelle.embedding.dataset import load_dataset
 from aelle.prediction.predictor import Predictor
-from aelle.prediction.views import BARE, WIDE, WITH_READOUT, blend, readable, stacking_weights, views_of
+from aelle.prediction.views import (
+    BARE,
+    WIDE,
+    WITH_READOUT,
+    blend,
+    cross_fitted,
+    readable,
+    stacking_weights,
+    views_of,
+)
 from aelle.records import read_records
 from tests.synthetic import write_synthetic_experiment
 from tests.test_embedding import rewrite
@@ -88,6 +97,21 @@ def test_blending_learns_from_training_networks_alone():
     pd.testing.assert_frame_equal(found, same)
     assert found["network"].tolist() == list(range(60))
     assert not np.allclose(found["score"], blend(scored, training, scores[::-1])["score"])
+
+
+def test_blended_scores_of_training_networks_know_nothing_of_their_own_outcomes():
+    """Twelve models of pure noise: weights fitted to 30 outcomes find a correlation; those of the others find none."""
+    random = np.random.default_rng(0)
+    fitted, crossed = [], []
+    for _ in range(40):
+        said, scores = random.normal(size=(30, 12)), random.normal(size=30)
+        fitted.append(np.corrcoef(said @ stacking_weights(said, scores), scores)[0, 1])
+        crossed.append(np.corrcoef(cross_fitted(said, scores), scores)[0, 1])
+    assert np.mean(fitted) > 0.3
+    assert np.mean(crossed) < 0.05
+    changed = scores.copy()
+    changed[3] += 5.0
+    assert cross_fitted(said, changed)[3] == cross_fitted(said, scores)[3]
 
 
 def test_readable_views_of_each_network():

@@ -17,7 +17,7 @@ from aelle.prediction.intervals import Scale, conformal_interval
 from aelle.prediction.known import Numbers
 from aelle.prediction.ladder import trees
 from aelle.prediction.new_networks import CURVES
-from aelle.prediction.views import stacking_weights
+from aelle.prediction.views import cross_fitted, stacking_weights
 
 SIZE, HYPER, METRIC, LOSSES = "architecture and size", "hyperparameters", "validation curve", "losses"
 HEADS = ("aelle", "aelle_in_context")  # in the columns of the table
@@ -138,7 +138,7 @@ class Stage:
         weights = np.stack(
             [stacking_weights(scored[..., head], scores) for head in range(len(HEADS))], axis=1
         )
-        aelle = np.einsum("nmh,mh->nh", scored, weights)
+        aelle = np.stack([cross_fitted(scored[..., head], scores) for head in range(len(HEADS))], axis=1)
         if not used:  # nothing to combine
             actual = Scale(target).score(known["target"].to_numpy(float))
             pairs = np.stack([actual, Scale(target).clip(aelle[:, 0])], axis=1)

@@ -22,6 +22,7 @@ from aelle.embedding.dataset import SpectraDataset
 BARE = ("spectrum",)
 WIDE = ("spectrum", "change", "temporal_std")
 WITH_READOUT = (*WIDE, "readout_growth", "change_of_readout_growth")
+_PARTS = 10  # of the networks that weights are learnt from, each left out once
 _SHRINKAGE = 0.05  # towards equal weights: scores that are much alike are many, and the networks are few
 
 
@@ -52,6 +53,20 @@ def stacking_weights(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return weights
 
 
+def cross_fitted(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Blend out-of-fold scores (n, models), each network by weights that follow from the others: (n,).
+
+    With few networks the weights know the outcomes that they were fitted to; errors of scores blended by them
+    would be too small to calibrate intervals on, and trees would trust such scores too much.
+    """
+    blended = np.empty(len(said))
+    parts = np.arange(len(said)) % _PARTS
+    for part in range(_PARTS):
+        own = parts == part
+        blended[own] = said[own] @ stacking_weights(said[~own], scores[~own])
+    return blended
+
+
 def blend(scored: pd.DataFrame, training: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
     """Blend the scores by every view and part of one fold into one score a method, epoch and network.
 
@@ -61,19 +76,17 @@ def blend(scored: pd.DataFrame, training: np.ndarray, scores: np.ndarray) -> pd.
         scores: the networks' own scores; only those of the training networks are looked at.
 
     Returns:
-        method, epoch, network, score.
+        method, epoch, network, score; that of a training network by weights that it had no part in.
     """
     frames = []
     for (method, epoch), part in scored.groupby(["method", "epoch"], sort=False):
         table = part.pivot(index="network", columns=["view", "part"], values="score")
         networks = table.index.to_numpy()
         learnt = training[networks]
-        weights = stacking_weights(table.to_numpy()[learnt], scores[networks[learnt]])
-        frames.append(
-            pd.DataFrame(
-                {"method": method, "epoch": epoch, "network": networks, "score": table.to_numpy() @ weights}
-            )
-        )
+        said, own = table.to_numpy(), scores[networks[learnt]]
+        score = said @ stacking_weights(said[learnt], own)
+        score[learnt] = cross_fitted(said[learnt], own)
+        frames.append(pd.DataFrame({"method": method, "epoch": epoch, "network": networks, "score": score}))
     return pd.concat(frames, ignore_index=True)
 
 
