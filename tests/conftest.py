@@ -9,19 +9,14 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
-import pytest
 import torch
 
 torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With --dist loadgroup: every slow test goes where there is room, the others of a file stay together.
+    """Begin with slow tests: begun last, one keeps a core busy while the others have nothing left to do.
 
-    Begun last, a slow test would keep one core busy while the others have nothing left to do.
+    With --dist worksteal one process has them all at first, and the others take from it when they have done theirs.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    for item in items:
-        if item.get_closest_marker("slow") is None and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
