@@ -103,12 +103,12 @@ def test_blended_scores_of_training_networks_know_nothing_of_their_own_outcomes(
     """Twelve models of pure noise: weights fitted to 30 outcomes find a correlation; those of the others find none."""
     random = np.random.default_rng(0)
     fitted, crossed = [], []
-    for _ in range(40):
+    for _ in range(200):
         said, scores = random.normal(size=(30, 12)), random.normal(size=30)
         fitted.append(np.corrcoef(said @ stacking_weights(said, scores), scores)[0, 1])
         crossed.append(np.corrcoef(cross_fitted(said, scores), scores)[0, 1])
-    assert np.mean(fitted) > 0.3
-    assert np.mean(crossed) < 0.05
+    assert np.mean(fitted) > 0.3  # what the weights know
+    assert abs(np.mean(crossed)) < 0.06  # 4 standard errors
     changed = scores.copy()
     changed[3] += 5.0
     assert cross_fitted(said, changed)[3] == cross_fitted(said, scores)[3]
