@@ -15,12 +15,12 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from aelle.collection.backend import chosen_backend
+from aelle.collection.checks import check_readable, checked_variants
 from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, best_metric, driving_sequences, run_cohort
 from aelle.collection.engines import Engine, LocalProcesses
 from aelle.collection.ledger import claim
-from aelle.collection.search_space import Cohort, Variant, cohorts, variants
-from aelle.collection.training import build_network
-from aelle.config import ConfigError, Experiment
+from aelle.collection.search_space import Cohort
+from aelle.config import Experiment
 from aelle.records import (
     ExperimentFolder,
     RecordsError,
@@ -31,7 +31,6 @@ from aelle.records import (
     write_json,
 )
 from aelle.tasks.registry import make_task
-from aelle.tasks.task import Task
 
 
 class CollectionStopped(RuntimeError):  # noqa: N818
@@ -78,13 +77,13 @@ def collect(
     """
     folder = folder if isinstance(folder, ExperimentFolder) else ExperimentFolder(Path(folder))
     job = _prepare(experiment, folder, on_epoch, gpus=getattr(engine, "gpus", 0.0))
-    found = _checked_variants(experiment, job)
+    found = checked_variants(experiment, job.task)
     with _locked(folder):
         size = job.backend.cohort_size(experiment.training, job.task)
         every = claim(folder, experiment, found, size, extend)
         write_json(folder.root / "environment.json", _environment(job.backend.device))
         remove_partial_files(folder)
-        _check_readable(folder)
+        check_readable(folder)
         failed = _failed_cohorts(folder) if retry_failed else set()
         pending = [c for c in every if c.cohort_id in failed or not _is_finished(folder, c)]
         # The longest first, so that no worker ends long after the others.
@@ -107,34 +106,6 @@ def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch
     # Workers on a cluster have other working directories.
     folder = ExperimentFolder(folder.root.resolve())
     return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch, backend, noise)
-
-
-def _checked_variants(experiment: Experiment, job: Job) -> list[Variant]:
-    """All variants; one network of each shape is built, so that a bad one is refused at the start."""
-    settings, epochs = experiment.spectrum, experiment.training.epochs
-    if settings.epochs and not any(settings.at(epoch) for epoch in range(epochs + 1)):
-        raise ConfigError(
-            f"spectrum.epochs: no spectrum would be taken at {settings.epochs}, since training ends with epoch {epochs}"
-        )
-    try:
-        found = variants(experiment)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    for cohort in cohorts(found, len(found)):
-        _check_shape(cohort.variants[0], job.task)
-    return found
-
-
-def _check_shape(variant: Variant, task: Task) -> None:
-    try:
-        build_network(variant, task)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    except Exception as error:  # a user's cell may raise anything, and torch where memory does not suffice
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError(
-            f"networks: {variant.architecture} of {variant.hidden_size} units cannot be built: {reason}"
-        ) from error
 
 
 @contextmanager
@@ -165,12 +136,6 @@ def _is_finished(folder: ExperimentFolder, cohort: Cohort) -> bool:
     return (
         folder.finished_file(cohort.cohort_id).exists() and not (folder.records / cohort.cohort_id).exists()
     )
-
-
-def _check_readable(folder: ExperimentFolder) -> None:
-    """Refuse a damaged file of records before training, not when its cohort is merged."""
-    if record_files(folder.records):
-        read_arrow(folder, [])
 
 
 def _failed_cohorts(folder: ExperimentFolder) -> set[str]:

@@ -1,0 +1,51 @@
+"""What is checked before anything trains, so that a collection that cannot go well never begins."""
+
+from __future__ import annotations
+
+from aelle.collection.search_space import Variant, cohorts, variants
+from aelle.collection.training import build_network
+from aelle.config import ConfigError, Experiment
+from aelle.records import ExperimentFolder, read_arrow, record_files
+from aelle.tasks.task import Task
+
+
+def checked_variants(experiment: Experiment, task: Task) -> list[Variant]:
+    """All variants; one network of each shape is built, so that a bad one is refused at the start.
+
+    Raises:
+        ConfigError: where no spectrum would ever be taken, or a network cannot be drawn or built.
+    """
+    settings, epochs = experiment.spectrum, experiment.training.epochs
+    if settings.epochs and not any(settings.at(epoch) for epoch in range(epochs + 1)):
+        raise ConfigError(
+            f"spectrum.epochs: no spectrum would be taken at {settings.epochs}, since training ends with epoch {epochs}"
+        )
+    try:
+        found = variants(experiment)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    for cohort in cohorts(found, len(found)):
+        _check_shape(cohort.variants[0], task)
+    return found
+
+
+def _check_shape(variant: Variant, task: Task) -> None:
+    try:
+        build_network(variant, task)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    except Exception as error:  # a user's cell may raise anything, and torch where memory does not suffice
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"networks: {variant.architecture} of {variant.hidden_size} units cannot be built: {reason}"
+        ) from error
+
+
+def check_readable(folder: ExperimentFolder) -> None:
+    """Refuse a damaged file of records before training, not when its cohort is merged.
+
+    Raises:
+        RecordsError: naming the file.
+    """
+    if record_files(folder.records):
+        read_arrow(folder, [])
