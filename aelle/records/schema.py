@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
         # Only where [spectrum] also asks for them; files of earlier versions lack these columns.
         ("spectrum_hidden", pa.list_(pa.float32())),  # as `spectrum`, with state = "hidden"
         ("spectrum_noise", pa.list_(pa.float32())),  # as `spectrum`, with inputs = "noise"
-        ("spectrum_first_layer", pa.list_(pa.float32())),  # of a stack: part of `spectrum`, as it is descending
+        ("spectrum_first_layer", pa.list_(pa.float32())),  # of a stack: its part of `spectrum`
         ("spectrum_last_layer", pa.list_(pa.float32())),
         ("readout_growth", pa.list_(pa.float32())),  # nats at each of growth_lags(sequence length)
         ("also_seconds", pa.float64()),  # what these cost together
