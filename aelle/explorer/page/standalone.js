@@ -93,8 +93,14 @@
     $("epoch").setAttribute("aria-valuetext", "epoch " + shown);
   }
 
+  function layoutOfPanel(name) {
+    const layout = layoutOf(name);
+    Object.assign(layout.legend, {x: 0, xanchor: "left"});  // the figure's buttons stand at the right
+    return layout;
+  }
+
   function drawSpectra() {
-    const layout = layoutOf("spectra"), traces = [];
+    const layout = layoutOfPanel("spectra"), traces = [];
     const rows = [...spectra.network.keys()].filter((row) => spectra.network[row] === view.network);
     rows.forEach((row, k) => {
       const all = Array.from(spectra.values.slice(spectra.offsets[row], spectra.offsets[row + 1]));
@@ -108,7 +114,7 @@
   }
 
   function drawCurves() {
-    const layout = layoutOf("curves"), theme = data.themes[view.theme];
+    const layout = layoutOfPanel("curves"), theme = data.themes[view.theme];
     const rows = [...curves.network.keys()].filter((row) => curves.network[row] === view.network);
     const pick = (values) => rows.map((row) => Number.isFinite(values[row]) ? values[row] : null);
     const epoch = rows.map((row) => curves.epoch[row]), line = {color: theme.group_a, width: 2.5};
