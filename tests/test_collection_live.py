@@ -42,7 +42,7 @@ def test_the_bar_counts_what_went_wrong(tmp_path, capsys):
     settings = experiment(networks=networks, training={"stop_after_failures": 9})
     collect(settings, tmp_path / "y", engine=InThisProcess())
     shown = capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
-    assert re.search(r"100%.*20/20 .*, failed=2\]$", shown)
+    assert re.search(r"100%.*20/20 .*, failed=2\] *$", shown)
 
 
 def test_a_clock_that_runs_backwards_changes_nothing(tmp_path, monkeypatch, capsys):
