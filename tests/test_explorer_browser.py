@@ -316,7 +316,8 @@ def test_everything_but_the_lasso_by_keyboard(browser, address):
     with opened(browser, address) as page:
         wait_for_map(page)
         tab_to(page, "#search")
-        page.keyboard.type("000000000004", delay=50)  # as fingers do; without a pause Dash's input mixes keys up
+        # As fingers do: without any pause Dash's input mixes keys up.
+        page.keyboard.type("000000000004", delay=50)
         page.keyboard.press("Enter")
         wait_for_trace(page, "epoch 3", "#spectra")
         tab_to(page, "#select-shown")
