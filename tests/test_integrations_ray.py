@@ -71,7 +71,9 @@ def _trainable(config):
 def test_in_a_tune_run_the_dull_network_ends_at_once(tmp_path):
     from ray import tune
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+    )
     try:
         tuner = tune.Tuner(
             _trainable,
