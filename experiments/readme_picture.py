@@ -9,14 +9,13 @@ Needs Chrome or Chromium for the PNG.
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 from sklearn.decomposition import PCA
 
-from aelle.records import ExperimentFolder, read_records
+from aelle.records import ExperimentFolder, normalised_index, read_records
 
 MARKERS = {"rnn": "circle", "gru": "square", "lstm": "diamond"}
 
@@ -42,7 +41,7 @@ def draw(networks: pd.DataFrame, metric: str) -> go.Figure:
     low, high = networks.final.min(), networks.final.max()
     for row in networks.sort_values("final").itertuples():
         colour = sample_colorscale("Viridis", [(row.final - low) / (high - low)])[0]
-        x = (np.arange(len(row.spectrum)) + 0.5) / len(row.spectrum)
+        x = normalised_index(len(row.spectrum))
         line = go.Scatter(x=x, y=row.spectrum, mode="lines", line={"color": colour, "width": 1}, opacity=0.8)
         figure.add_trace(line.update(showlegend=False), 1, 1)
     for architecture, group in networks.groupby("architecture"):

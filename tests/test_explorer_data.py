@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aelle.embedding.channels import resample
 from aelle.explorer.columns import MISSING, OTHER, colour_columns, describe, kind_codes, quantity
 from aelle.explorer.data import load
 from aelle.explorer.errors import ExplorerError
@@ -11,7 +12,7 @@ from aelle.explorer.projection import pca
 from aelle.explorer.ragged import Ragged
 from aelle.explorer.source import Source
 from aelle.explorer.summary import about_network, experiment_facts
-from aelle.records import ExperimentFolder, read_records, write_frame
+from aelle.records import ExperimentFolder, normalised_index, read_records, write_frame
 from tests.explorer_folder import write_explorer_folder, write_latents
 
 
@@ -151,16 +152,29 @@ def test_ragged_rows():
     assert rows.lengths.tolist() == [3, 0, 1, 0, 1]
     np.testing.assert_array_equal(rows.reduce_finite(np.maximum, -np.inf), [3, np.nan, 2, np.nan, np.nan])
     np.testing.assert_array_equal(rows.reduce_finite(np.add, 0), [4, np.nan, 2, np.nan, np.nan])
-    matrix = rows.resampled(np.array([0, 1, 2]), 5)
-    np.testing.assert_array_equal(matrix[0], [1, np.nan, np.nan, np.nan, 3])  # a gap, not a guess
+    matrix = rows.resampled(np.array([0, 1, 2]), 9)
+    # Three exponents stand at 1/6, 3/6 and 5/6, nine values at 1/18, 3/18, ...; a gap, not a guess.
+    np.testing.assert_array_equal(matrix[0], [1, 1, *[np.nan] * 5, 3, 3])
     assert np.isnan(matrix[1]).all()
     assert (matrix[2] == 2).all()
     assert len(Ragged.from_lists([])) == 0
 
 
 def test_resampling_draws_nothing_past_the_last_finite_exponent():
-    matrix = Ragged.from_lists([[0.0, -1.0, -np.inf]]).resampled(np.array([0]), 5)
-    np.testing.assert_array_equal(matrix[0], [0, -0.5, -1, np.nan, np.nan])
+    matrix = Ragged.from_lists([[0.0, -1.0, -np.inf]]).resampled(np.array([0]), 9)
+    np.testing.assert_allclose(matrix[0], [0, 0, -1 / 3, -2 / 3, -1, *[np.nan] * 4])
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 64, 100])
+def test_page_and_encoder_place_exponents_at_one_normalised_index(n):
+    line = lambda x: 1 - 3 * x  # a spectrum that is linear in the normalised index is so at any length  # noqa: E731
+    exponents = line((np.arange(n) + 0.5) / n)
+    x = (np.arange(48) + 0.5) / 48
+    expected = line(np.clip(x, 0.5 / n, 1 - 0.5 / n))
+    assert np.allclose(normalised_index(48), x, rtol=0, atol=1e-15)
+    on_page = Ragged.from_lists([exponents]).resampled(np.array([0]), 48)[0]
+    assert np.allclose(on_page, expected, atol=1e-6)
+    assert np.allclose(resample([exponents], 48)[0], expected, atol=1e-12)
 
 
 def test_pca_finds_the_plane_and_explains_its_variance():

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from aelle.embedding.dataset import EmbeddingError
+from aelle.records import resample_rows
 
 _COLUMNS = {"spectrum": "spectrum", "temporal_std": "spectrum_std", "standard_error": "spectrum_se"}
 _CHANGE_OF = "change_of_"
@@ -104,17 +105,13 @@ def recorded(rows: pd.DataFrame, channel: str) -> np.ndarray:
 
 
 def resample(spectra: Sequence[np.ndarray], length: int) -> np.ndarray:
-    """Interpolate sequences of any lengths linearly at (j + ½)/length of the normalised index: (rows, length)."""
-    positions = (np.arange(length) + 0.5) / length
+    """Interpolate sequences of any lengths linearly over the normalised index: (rows, length)."""
     result = np.empty((len(spectra), length))
     for n in {len(s) for s in spectra}:
         members = [i for i, s in enumerate(spectra) if len(s) == n]
-        place = np.clip(positions * n - 0.5, 0, n - 1)
-        lower = np.floor(place).astype(int)
-        upper = np.where(place > lower, np.minimum(lower + 1, n - 1), lower)  # 0 · NaN would be NaN
-        values = np.stack([np.asarray(spectra[i], dtype=float) for i in members])
-        with np.errstate(invalid="ignore"):  # inf - inf is NaN, which means "not recorded"
-            result[members] = values[:, lower] + (place - lower) * (values[:, upper] - values[:, lower])
+        result[members] = resample_rows(
+            np.stack([np.asarray(spectra[i], dtype=float) for i in members]), length
+        )
     return result
 
 

@@ -80,8 +80,8 @@ class Standardisation:
 class SpectraTransform:
     """Spectra of any size → standardised channels of one length, with a mask, and standardised summaries.
 
-    A spectrum of n exponents is a function of the normalised index (i + ½)/n; it is interpolated at
-    (j + ½)/length and standardised per channel, position and epoch. Channels: see `channels`.
+    A spectrum is a function of the normalised index; it is interpolated at `length` places of it and standardised
+    per channel, position and epoch. Channels: see `channels`.
     """
 
     channels: tuple[str, ...]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aelle.records import resample_rows
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -56,7 +58,7 @@ class Ragged:
         return result
 
     def resampled(self, rows: NDArray[np.int64], length: int) -> NDArray[np.float64]:
-        """Rows interpolated over the normalised index 0..1, as a matrix; -inf and missing become NaN.
+        """Rows interpolated over the normalised index, as a matrix; -inf and missing become NaN.
 
         Nothing is drawn past the last finite exponent: what lies there is -inf, not a repetition.
         """
@@ -66,12 +68,6 @@ class Ragged:
         for n in np.unique(lengths[lengths > 0]):  # sizes are few, networks are many
             same = np.flatnonzero(lengths == n)
             values = self.values[self.offsets[rows[same], None] + np.arange(n)].astype(np.float64)
-            place = np.linspace(0, 1, length) * (n - 1)
-            low = np.minimum(place.astype(np.int64), max(n - 2, 0))
-            high = np.minimum(low + 1, n - 1)
-            with np.errstate(invalid="ignore"):
-                mixed = values[:, low] + (place - low) * (values[:, high] - values[:, low])
-            # Exactly on an exponent, its neighbour (perhaps -inf) has no say.
-            mixed = np.where(place == low, values[:, low], np.where(place == high, values[:, high], mixed))
-            matrix[same] = np.where(np.isfinite(mixed), mixed, np.nan)
+            resampled = resample_rows(values, length)
+            matrix[same] = np.where(np.isfinite(resampled), resampled, np.nan)
         return matrix

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from aelle.embedding.transform import resample
+from aelle.records import normalised_index
 
 BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 GROWTH = "readout_growth"
@@ -57,8 +58,8 @@ class MedianSpectra:
         values = self._values.get((epoch, channel))
         if values is None or not np.isfinite(values).all():
             return None
-        places = (np.arange(len(values)) + 0.5) / len(values)
-        median: np.ndarray = np.interp((np.arange(n) + 0.5) / n, places, values)
+        places = normalised_index(len(values))
+        median: np.ndarray = np.interp(normalised_index(n), places, values)
         return median
 
     def occlude(self, spectra: pd.DataFrame, band: int) -> pd.DataFrame:
@@ -119,7 +120,7 @@ class MedianSpectra:
 def band_of(band: int, n: int) -> tuple[int, int]:
     """Positions [start, end) of a band of n exponents; a band may be empty for few of them."""
     # An exponent belongs to the band that holds the middle of its place.
-    places = (np.arange(n) + 0.5) / n
+    places = normalised_index(n)
     start, end = np.searchsorted(places, [BANDS[band], BANDS[band + 1]])
     return int(start), int(end)
 

@@ -22,6 +22,7 @@ from aelle.records.cohorts import discard_epochs, finish_cohort, write_epoch
 from aelle.records.folder import ExperimentFolder, RecordsError
 from aelle.records.frame import Records, weight_statistics_frame
 from aelle.records.incidents import append_failure, append_pruned, read_failures
+from aelle.records.normalised_index import normalised_index, resample_rows
 from aelle.records.reading import read_arrow, read_records, read_table, record_files
 from aelle.records.schema import LATER_COLUMNS, SCHEMA, STATUSES, TIMINGS
 
@@ -38,12 +39,14 @@ __all__ = [
     "atomic",
     "discard_epochs",
     "finish_cohort",
+    "normalised_index",
     "read_arrow",
     "read_failures",
     "read_records",
     "read_table",
     "record_files",
     "remove_partial_files",
+    "resample_rows",
     "weight_statistics_frame",
     "write_bytes",
     "write_epoch",

@@ -23,8 +23,9 @@ from sklearn.linear_model import Ridge
 
 from aelle.embedding.dataset import spectrum_rows
 from aelle.embedding.transform import resample
-from aelle.explorer.figures.spectra import epoch_colours
+from aelle.explorer.figures.spectra import NORMALISED_INDEX, epoch_colours
 from aelle.explorer.theme import LIGHT
+from aelle.records import normalised_index
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 STEP_NAMES = ("shortest", "along")
@@ -127,9 +128,9 @@ def values_of(numbers: dict[str, Any], step: str) -> dict[str, np.ndarray]:
 def draw(numbers: dict[str, Any]) -> Any:
     shown = numbers["curves_of_first_fold"]
     titles = [f"{numbers['task']}: shortest step", "step along the latents", "change for Δ = 1"]
-    axes = [("normalised index i / n", "exponent λ (nats per step)")] * 2
-    figure = panels(titles, [*axes, ("normalised index i / n", "difference of λ (nats per step)")])
-    index = (np.arange(len(shown["real"])) + 0.5) / len(shown["real"])
+    axes = [(NORMALISED_INDEX, "exponent λ (nats per step)")] * 2
+    figure = panels(titles, [*axes, (NORMALISED_INDEX, "difference of λ (nats per step)")])
+    index = normalised_index(len(shown["real"]))
     curves = {name: {k: np.asarray(c, float) for k, c in shown[name].items()} for name in STEP_NAMES}
     for column, decoded in enumerate(curves.values(), start=1):
         for (size, curve), colour in zip(decoded.items(), epoch_colours(len(STEPS)), strict=True):

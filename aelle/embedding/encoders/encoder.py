@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from aelle.records import normalised_index
+
 
 @dataclass(frozen=True)
 class EncoderShape:
@@ -47,7 +49,7 @@ def tokens(spectra: Tensor, mask: Tensor) -> Tensor:
         (M, R, length, channels + 2).
     """
     members, rows, _, length = spectra.shape
-    fraction = 2 * (torch.arange(length, dtype=spectra.dtype) + 0.5) / length - 1
+    fraction = 2 * torch.from_numpy(normalised_index(length)).to(spectra.dtype) - 1
     place = fraction.expand(members, rows, length).unsqueeze(-1)
     recorded = mask.mean(dim=2).unsqueeze(-1)
     return torch.cat([place, spectra.transpose(2, 3), recorded], dim=-1)

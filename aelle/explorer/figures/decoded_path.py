@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.decoder import Decoder
 from aelle.explorer.errors import ExplorerError
-from aelle.explorer.figures.spectra import epoch_colours, spectrum_layout
+from aelle.explorer.figures.spectra import NORMALISED_INDEX, epoch_colours, spectrum_layout
 from aelle.explorer.theme import LIGHT, Theme, as_text
+from aelle.records import normalised_index
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ def decoded_path_info(
     share = np.linspace(0, 1, steps)
     latents = (1 - share)[:, None] * ends[0] + share[:, None] * ends[1]
     exponents = decoder.spectra(latents, epoch)
-    index = (np.arange(exponents.shape[1]) + 0.5) / exponents.shape[1]
+    index = normalised_index(exponents.shape[1])
     return DecodedPath(share, index, exponents, decoder.predicted(latents, epoch), data.metric_name)
 
 
 def decoded_path(info: DecodedPath, theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
     """Draw the decoded spectra, from dark (start) to bright (end)."""
-    figure = go.Figure(layout=spectrum_layout(theme, title, "normalised index i / n"))
+    figure = go.Figure(layout=spectrum_layout(theme, title, NORMALISED_INDEX))
     colours = epoch_colours(len(info.share), theme)
     for share, values, predicted, colour in zip(
         info.share, info.exponents, info.predicted, colours, strict=True

@@ -15,8 +15,10 @@ from aelle.explorer.groups import Group
 from aelle.explorer.quantiles import column_quantiles
 from aelle.explorer.theme import LIGHT, VIRIDIS, Theme, as_text, axis, base_layout, legend_above
 from aelle.explorer.theme import title as title_of
+from aelle.records import normalised_index
 
 EXPONENT = "λ (nats per step)"
+NORMALISED_INDEX = "normalised index (i − ½) / n"
 _RESOLUTION = 64
 
 
@@ -71,12 +73,12 @@ class Band:
 
 
 def spectrum_bands_info(data: ExplorerData, groups: Sequence[Group], epoch: int) -> list[Band]:
-    """Mean and band of each group's spectra at one epoch; networks of any size, over i / n.
+    """Mean and band of each group's spectra at one epoch; networks of any size, over the normalised index.
 
     Where more than half of a group's exponents are minus infinity or missing, nothing is drawn.
     """
     numbers, matrix = _resampled(data, epoch)
-    index = np.linspace(0, 1, _RESOLUTION)
+    index = normalised_index(_RESOLUTION)
     bands = []
     for group in groups:
         wanted = np.zeros(len(data.networks), bool)
@@ -107,11 +109,16 @@ def spectrum_bands(
     bands: Sequence[Band], theme: Theme = LIGHT, *, title: str = "", log_index: bool = False
 ) -> go.Figure:
     """Draw the mean spectrum of each group, its band behind it."""
-    figure = go.Figure(layout=spectrum_layout(theme, title, "normalised index i / n", log_index))
+    figure = go.Figure(layout=spectrum_layout(theme, title, NORMALISED_INDEX, log_index))
     for band in bands:
-        x = band.index + (1 / _RESOLUTION if log_index else 0)
         add_band(
-            figure, x, band.mean, band.low, band.high, f"{as_text(band.name)} ({band.count})", band.colour
+            figure,
+            band.index,
+            band.mean,
+            band.low,
+            band.high,
+            f"{as_text(band.name)} ({band.count})",
+            band.colour,
         )
     return figure
 
@@ -125,13 +132,13 @@ def decoded_spectrum(
     title: str = "",
 ) -> go.Figure:
     """Draw a decoded spectrum before a real one, over the normalised index."""
-    figure = go.Figure(layout=spectrum_layout(theme, title, "normalised index i / n"))
+    figure = go.Figure(layout=spectrum_layout(theme, title, NORMALISED_INDEX))
     finite = np.isfinite(real)
     for values, label, colour, dash in (
         (np.where(finite, real, np.nan), f"recorded, {as_text(name)}", theme.muted, "dot"),
         (decoded, "decoded here", theme.group_b, "solid"),
     ):
-        index = (np.arange(len(values)) + 0.5) / max(len(values), 1)
+        index = normalised_index(len(values))
         figure.add_scatter(
             x=index, y=values, mode="lines", name=label, line={"color": colour, "width": 2.5, "dash": dash},
             hovertemplate="%{y:.4f}",
