@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aelle.spectra import lyapunov_spectrum as lyapunov_spectrum
     from aelle.spectra import mean_field as mean_field
     from aelle.spectra import readout_growth as readout_growth
+    from aelle.spectra import reference_exponents as reference_exponents
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _HOMES = {
     "conditional_vs_generative": "aelle.spectra",
     "mean_field": "aelle.spectra",
     "readout_growth": "aelle.spectra",
+    "reference_exponents": "aelle.spectra",
     "load_experiment": "aelle.config",
     "ExperimentFolder": "aelle.records",
     "read_records": "aelle.records",

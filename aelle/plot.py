@@ -84,7 +84,7 @@ def trajectory(
 def spectrum(
     result: Any, level: float = 0.95, *, theory: Any = None, theme: str = "light", title: str = ""
 ) -> go.Figure:
-    """One `LyapunovSpectrum` with its confidence interval.
+    """One `LyapunovSpectrum` with its confidence interval; right of a dotted line exponents are rounding noise.
 
     `theory` overlays mean-field theory: a `MeanField`, or a pair of numbers λ₁ and mean exponent.
     """
@@ -92,7 +92,8 @@ def spectrum(
     expected = theory
     if theory is not None and not isinstance(theory, tuple):
         expected = (float(theory.largest), float(theory.mean))
-    info = exponents.spectrum_info(_numbers(result.exponents), _numbers(low), _numbers(high), expected)
+    values, ends = _numbers(result.exponents), (_numbers(low), _numbers(high))
+    info = exponents.spectrum_info(values, *ends, expected, result.trusted)
     return _in_unit_of(result, exponents.spectrum(info, theme_named(theme), title=title))
 
 

@@ -13,7 +13,7 @@ ALLOWED = {
     "compiled": set(),
     "optimiser": set(),
     "registry": set(),
-    "lyapunov": {"compiled"},
+    "lyapunov": {"compiled", "plot"},  # a result shows itself by the one figure of spectra that there is
     "records": set(),
     "config": {"registry"},
     "recurrent": {"compiled", "registry"},

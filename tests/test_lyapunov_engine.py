@@ -16,6 +16,7 @@ from aelle.lyapunov.growth import Position
 from aelle.recurrent.network import Network
 from aelle.recurrent.registry import ARCHITECTURES
 from aelle.spectra import DrivenMap, lyapunov_spectra, lyapunov_spectrum
+from tests.lyapunov_oracles import mp_exponents
 
 F64 = torch.float64
 
@@ -34,45 +35,6 @@ def drive(batch=4, time=100, size=3, seed=1):
 
 
 MODULES = [nn.RNN, nn.GRU, nn.LSTM]
-
-
-def householder(cell, inputs, state, frame, warmup):
-    """The textbook algorithm, one QR a step, with nothing of ours but the cell's Jacobian."""
-    logs = 0
-    for t in range(inputs.shape[1]):
-        frame, r = torch.linalg.qr(cell.jacobian(inputs[:, t], state) @ frame)
-        state = cell.step(inputs[:, t], state)
-        if t >= warmup:
-            logs = logs + r.diagonal(dim1=-2, dim2=-1).abs().log()
-    return (logs / (inputs.shape[1] - warmup)).mean(0).sort(descending=True).values
-
-
-@pytest.mark.parametrize("scale", [1.0, 3.0])
-@pytest.mark.parametrize("make", MODULES)
-def test_it_equals_stepwise_householder_qr(make, scale):
-    net = module(make, scale=scale)
-    cell = Network.from_torch(net).double().layers[0]
-    inputs = drive().double()
-    frame = random_frame(cell.state_size, cell.state_size, F64, inputs.device, None).mT
-    with torch.no_grad():
-        expected = householder(cell, inputs, cell.initial_state(4), frame.expand(4, -1, -1), 40)
-    spectrum = lyapunov_spectrum(net, inputs, warmup=40)
-    tolerance = 1e-9 + float(spectrum.rounding_error.max()) + 1e-13 * 2.0 ** (10 * scale)
-    torch.testing.assert_close(spectrum.exponents, expected, rtol=0, atol=tolerance)
-
-
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_every_architecture_equals_its_plain_jacobians(name):
-    torch.manual_seed(3)
-    cell = ARCHITECTURES[name](3, 6, dtype=F64)
-    inputs = drive(2, 60).double()
-    frame = random_frame(cell.state_size, cell.state_size, F64, inputs.device, None).mT
-    with torch.no_grad():
-        expected = householder(cell, inputs, cell.initial_state(2), frame.expand(2, -1, -1), 30)
-    spectrum = lyapunov_spectrum(cell, inputs, warmup=30)
-    trusted = spectrum.trusted
-    assert trusted >= len(spectrum) // 2
-    torch.testing.assert_close(spectrum.exponents[:trusted], expected[:trusted], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
@@ -265,28 +227,6 @@ def test_a_run_stops_at_its_tolerance_and_divides_by_the_steps_it_made():
     assert float(autonomous.standard_error.max()) <= 1e-2
 
 
-def mp_exponents(jacobians, frame, steps):
-    """ln diag R of the whole product by modified Gram-Schmidt, a QR a step, with 60 digits."""
-    mpmath.mp.dps = 60
-    Q = mpmath.matrix(frame.tolist())
-    n = Q.rows
-    sums = [mpmath.mpf(0)] * n
-    for t, J in enumerate(jacobians):
-        Z = mpmath.matrix(J.tolist()) * Q
-        for j in range(n):
-            for i in range(j):
-                r = sum(Z[a, i] * Z[a, j] for a in range(n))
-                for a in range(n):
-                    Z[a, j] -= r * Z[a, i]
-            r = mpmath.sqrt(sum(Z[a, j] ** 2 for a in range(n)))
-            if t >= len(jacobians) - steps:
-                sums[j] += mpmath.log(r)
-            for a in range(n):
-                Z[a, j] /= r
-        Q = Z
-    return sorted((float(s / steps) for s in sums), reverse=True)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "make, size, scale", [(nn.RNN, 16, 1), (nn.RNN, 16, 4), (nn.GRU, 16, 3), (nn.LSTM, 8, 1), (nn.LSTM, 8, 4)]
@@ -300,7 +240,9 @@ def test_high_precision_products_agree(make, size, scale):
         jacobians = cell.jacobian(inputs[0], states[:-1])
     n = cell.state_size
     frame = random_frame(n, n, F64, inputs.device, None).mT
-    expected = torch.tensor(mp_exponents(jacobians, frame, 25), dtype=F64)
+    expected = torch.tensor(
+        mp_exponents([mpmath.matrix(J.tolist()) for J in jacobians], frame, 25), dtype=F64
+    )
     spectrum = lyapunov_spectrum(net, inputs, warmup=20)
     error = (spectrum.exponents - expected).abs()
     # The Jacobians that mpmath multiplies are rounded to float64 themselves: relative 1e-16 of each entry.

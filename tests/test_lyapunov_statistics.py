@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import polygamma, psi
 
+from aelle import plot
 from aelle.lyapunov import estimates
 from aelle.spectra import DrivenMap, lyapunov_spectrum
 
@@ -166,5 +167,18 @@ def test_bits_frame_picture_and_text():
     assert "bits per step" in repr(bits)
     assert "<table" in spectrum._repr_html_()
     figure = spectrum.plot()
-    assert len(figure.data) == 3
-    assert list(figure.data[2].y) == pytest.approx(spectrum.exponents.tolist())
+    assert list(figure.data[-1].y) == pytest.approx(spectrum.exponents.tolist())
+
+
+def test_a_spectrum_is_drawn_by_the_one_figure_of_spectra():
+    torch.manual_seed(0)
+    net = torch.nn.RNN(3, 32)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(4)
+    spectrum = lyapunov_spectrum(net, torch.randn(5, 120, 3), qr_interval=8)
+    assert 0 < spectrum.trusted < 32
+    figure = spectrum.plot(0.9)
+    assert figure.to_plotly_json() == plot.spectrum(spectrum, 0.9).to_plotly_json()
+    noise = [shape for shape in figure.layout.shapes if shape.line.dash == "dot"]
+    assert [shape.x0 for shape in noise] == [spectrum.trusted + 0.5]

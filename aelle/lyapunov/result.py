@@ -213,10 +213,10 @@ class LyapunovSpectrum:
         return frame
 
     def plot(self, level: float = 0.95) -> Any:
-        """Return a plotly figure of the spectrum with its confidence band."""
-        from aelle.lyapunov.figure import spectrum_figure
+        """Return the plotly figure of `aelle.plot.spectrum`: the spectrum with its confidence band."""
+        from aelle.plot import spectrum as figure
 
-        return spectrum_figure(self, level)
+        return figure(self, level)
 
     def __len__(self) -> int:
         return self.growth.logs.shape[-1]

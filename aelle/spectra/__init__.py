@@ -4,6 +4,7 @@ from aelle.lyapunov.covariant import CovariantVectors
 from aelle.lyapunov.differentiable import ChaoticGradientWarning
 from aelle.lyapunov.driven_map import DrivenMap
 from aelle.lyapunov.mean_field import MeanField, mean_field
+from aelle.lyapunov.reference import reference_exponents
 from aelle.lyapunov.result import LyapunovSpectrum
 from aelle.spectra.closed_loop import DrivenAndGenerative, conditional_vs_generative
 from aelle.spectra.cohort import lyapunov_spectra
@@ -27,4 +28,5 @@ __all__ = [
     "lyapunov_spectrum",
     "mean_field",
     "readout_growth",
+    "reference_exponents",
 ]

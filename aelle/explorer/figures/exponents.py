@@ -18,7 +18,10 @@ from aelle.explorer.theme import title as title_of
 
 @dataclass(frozen=True)
 class SpectrumPoints:
-    """One spectrum's finite exponents with the ends of their intervals; `infinite` were minus infinity."""
+    """One spectrum's finite exponents with the ends of their intervals; `infinite` were minus infinity.
+
+    The first `trusted` exponents are good as far as rounding goes; None where that is not known.
+    """
 
     index: NDArray[np.int64]
     exponents: NDArray[np.float64]
@@ -26,22 +29,30 @@ class SpectrumPoints:
     high: NDArray[np.float64]
     infinite: int
     mean_field: tuple[float, float] | None = None  # λ₁ and mean exponent that theory expects
+    trusted: int | None = None
 
 
 def spectrum_info(
-    exponents: ArrayLike, low: ArrayLike, high: ArrayLike, mean_field: tuple[float, float] | None = None
+    exponents: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    mean_field: tuple[float, float] | None = None,
+    trusted: int | None = None,
 ) -> SpectrumPoints:
     """Keep the finite exponents of a spectrum, with their intervals and the theory to lay over them."""
     values, ends = np.asarray(exponents, float), [np.asarray(low, float), np.asarray(high, float)]
     finite = np.isfinite(values)
     return SpectrumPoints(
         np.flatnonzero(finite) + 1, values[finite], ends[0][finite], ends[1][finite], int((~finite).sum()),
-        mean_field,
+        mean_field, trusted,
     )  # fmt: skip
 
 
 def spectrum(info: SpectrumPoints, theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
-    """Draw one spectrum with its interval, and what the theory of large random networks expects of it."""
+    """Draw one spectrum with its interval, and what the theory of large random networks expects of it.
+
+    Right of a dotted line exponents are rounding noise.
+    """
     figure = go.Figure(layout=spectrum_layout(theme, title, "index i of the exponent"))
     add_band(figure, info.index.astype(float), info.exponents, info.low, info.high, "exponent", theme.group_a)
     figure.data[-1].update(mode="lines+markers", marker={"size": 4}, showlegend=False)
@@ -51,6 +62,8 @@ def spectrum(info: SpectrumPoints, theme: Theme = LIGHT, *, title: str = "") -> 
             y=value, line={"color": theme.group_b, "width": 1.5, "dash": "dot"}, annotation_position=place,
             annotation={"text": f"{name} {value:.3f}", "font": {"size": 11, "color": theme.group_b}},
         )  # fmt: skip
+    if info.trusted is not None and info.trusted < len(info.index) + info.infinite:
+        figure.add_vline(x=info.trusted + 0.5, line={"color": theme.ink, "width": 1, "dash": "dot"})
     return figure
 
 
