@@ -3,12 +3,14 @@
 from aelle.lyapunov.covariant import CovariantVectors
 from aelle.lyapunov.differentiable import ChaoticGradientWarning
 from aelle.lyapunov.driven_map import DrivenMap
+from aelle.lyapunov.fixed_points import FixedPoints
 from aelle.lyapunov.mean_field import MeanField, mean_field
 from aelle.lyapunov.reference import reference_exponents
 from aelle.lyapunov.result import LyapunovSpectrum
 from aelle.spectra.closed_loop import DrivenAndGenerative, conditional_vs_generative
 from aelle.spectra.cohort import lyapunov_spectra
 from aelle.spectra.covariant import covariant_lyapunov_vectors
+from aelle.spectra.fixed_points import fixed_points
 from aelle.spectra.front import lyapunov_spectrum
 from aelle.spectra.gradients import leading_exponents
 from aelle.spectra.readout import cohort_readout_growth, readout_growth
@@ -18,11 +20,13 @@ __all__ = [
     "CovariantVectors",
     "DrivenAndGenerative",
     "DrivenMap",
+    "FixedPoints",
     "LyapunovSpectrum",
     "MeanField",
     "cohort_readout_growth",
     "conditional_vs_generative",
     "covariant_lyapunov_vectors",
+    "fixed_points",
     "leading_exponents",
     "lyapunov_spectra",
     "lyapunov_spectrum",

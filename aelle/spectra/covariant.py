@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd, vmap
 
 from aelle.lyapunov.covariant import CovariantVectors, ginelli
-from aelle.lyapunov.driven_map import DrivenMap
 from aelle.lyapunov.factorise import random_frame
 from aelle.lyapunov.inputs import Inputs, as_sequences
 from aelle.lyapunov.tangent import TangentMap
 from aelle.lyapunov.workers import map_rows
-from aelle.recurrent.convert import cells_of
-from aelle.recurrent.flat import flat_step
 from aelle.spectra.systems import System, stack_and_states
+from aelle.spectra.whole_map import whole_map
 
 
 def covariant_lyapunov_vectors(
@@ -56,7 +52,7 @@ def covariant_lyapunov_vectors(
     sequences = None if inputs is None else as_sequences(inputs)
     with torch.no_grad():
         stack, states = stack_and_states(system, sequences, False, dtype, initial_state)
-        step, jacobian = _whole_map(system, sequences is not None, dtype)
+        step, jacobian = whole_map(system, sequences is not None, dtype)
         state = torch.cat(states, dim=-1)
         driven = _equal_lengths(sequences, stack, state, warmup, cooldown, steps)
         total = warmup + cooldown + int(steps or 0) if driven is None else driven.shape[1]
@@ -100,18 +96,3 @@ def _equal_lengths(
             f"a sequence of {length} steps is too short for {warmup} of warm-up and {cooldown} of cool-down"
         )
     return torch.stack(sequences).to(like)
-
-
-def _whole_map(
-    system: System, driven: bool, dtype: torch.dtype
-) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """Step and Jacobian of all layers together, on batches of flat states."""
-    if isinstance(system, DrivenMap):
-        dims = (0 if driven else None, 0)
-        jacobian = system.jacobian or jacfwd(system.step, argnums=1)
-        return vmap(system.step, in_dims=dims), vmap(jacobian, in_dims=dims)
-    cells = cells_of(system, dtype)
-    if len(cells) == 1:
-        return cells[0].step, cells[0].jacobian
-    one = lambda x, s: flat_step(cells, x.unsqueeze(0), s.unsqueeze(0)).squeeze(0)  # noqa: E731
-    return (lambda x, s: flat_step(cells, x, s)), vmap(jacfwd(one, argnums=1))
