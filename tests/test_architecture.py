@@ -11,19 +11,22 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "aelle"
 ALLOWED = {
     "compiled": set(),
+    "hyperparameters": set(),
     "optimiser": set(),
     "registry": set(),
     "lyapunov": {"compiled", "plot"},  # a result shows itself by the one figure of spectra that there is
-    "records": set(),
-    "config": {"registry"},
+    "records": {"hyperparameters"},
+    "config": {"registry", "hyperparameters"},
     "recurrent": {"compiled", "registry"},
     "tasks": {"registry"},
     "spectra": {"lyapunov", "recurrent"},
-    "collection": {"lyapunov", "records", "config", "recurrent", "tasks", "spectra", "optimiser"},
-    "embedding": {"records", "config", "optimiser"},
-    "prediction": {"embedding", "records", "config"},
-    "integrations": {"prediction", "spectra", "recurrent"},
-    "explorer": {"records", "config"},
+    "collection": {
+        *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks")
+    },
+    "embedding": {"records", "config", "optimiser", "hyperparameters"},
+    "prediction": {"embedding", "records", "config", "hyperparameters"},
+    "integrations": {"prediction", "spectra", "recurrent", "hyperparameters"},
+    "explorer": {"records", "config", "hyperparameters"},
     "plot": {"explorer"},
     "interchange": {"config", "records", "recurrent"},
     "testing": {"recurrent", "tasks"},

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from aelle import hyperparameters
 from aelle.cli import cli
 from aelle.config import parse_experiment
 from aelle.records import SCHEMA
@@ -118,7 +119,8 @@ def run_doctest(text, names, page):
 
 def test_every_column_of_the_records_is_described():
     described = set(re.findall(r"`(\w+)`", (DOCS / "formats.md").read_text("utf-8").split("## Records")[1]))
-    assert set(SCHEMA.names) <= described
+    assert "<!-- hyperparameters -->" in (DOCS / "formats.md").read_text("utf-8")
+    assert set(SCHEMA.names) <= described | set(hyperparameters.NAMES)
 
 
 def test_hooks_take_sections_and_mend_links():
@@ -127,6 +129,10 @@ def test_hooks_take_sections_and_mend_links():
         import hooks
     finally:
         sys.path.pop(0)
+    assert (
+        "| `init_gain` | initial gain p·√H | a number above 0, a list or a distribution |"
+        in hooks.hyperparameters()
+    )
     section = hooks.included("README.md", "What came out")
     assert section.strip()
     assert "## " not in section

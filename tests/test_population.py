@@ -85,7 +85,7 @@ def test_dropout_is_per_network_and_of_the_right_rate(task):
 
     still = population(inputs, slice(None))
     many = torch.stack([outputs(seed) for seed in range(400)])
-    rates = torch.tensor([v.dropout for v in cohort.variants])
+    rates = torch.tensor([v["dropout"] for v in cohort.variants])
     assert torch.equal(many[0][rates == 0], still[rates == 0])
     assert not torch.allclose(many[0][rates > 0], still[rates > 0])
     # Inverted dropout keeps the mean: within five standard errors of 400 draws, on average over outputs.

@@ -24,7 +24,28 @@ def test_ids_depend_on_content_and_not_on_position():
     few = variants(experiment(architecture=["lstm"]))
     many = variants(experiment(architecture=["gru", "lstm"], per_combination=9))
     assert {v.network_id for v in few} <= {v.network_id for v in many}
-    assert dataclasses.replace(few[0], learning_rate=0.1).network_id != few[0].network_id
+    other = dict(few[0].hyperparameters) | {"learning_rate": 0.1}
+    assert dataclasses.replace(few[0], hyperparameters=other).network_id != few[0].network_id
+
+
+def test_ids_are_those_of_the_first_version():
+    # Written down when ids were hashes of a class with one field for each hyperparameter: records go by them.
+    drawn = {"architecture": ["rnn", "cornn"], "hidden_size": {"choice": [8, 16]}, "per_combination": 1}
+    drawn |= {
+        "learning_rate": {"log_uniform": [0.001, 0.01]},
+        "weight_decay": 0.1,
+        "dropout": {"uniform": [0.0, 0.3]},
+    }
+    fixed = {
+        "init_gain": None,
+        "init_scale": [0.1, 0.2],
+        "architecture": "gru",
+        "hidden_size": 8,
+        "bias": True,
+    }
+    found = variants(experiment(3, **drawn, cell_options={"cornn": {"dt": 0.3}}))
+    found += variants(experiment(3, **fixed, per_combination=1))
+    assert [v.network_id for v in found] == ["5443fd061b43", "f15197263bf9", "c5246e00b50b", "7b458013a0fc"]
 
 
 def test_another_seed_gives_other_networks():
@@ -42,22 +63,22 @@ def test_distributions_are_what_they_are_called():
             dropout={"choice": [0.0, 0.5]},
         )
     )
-    gains = np.array([v.init_gain for v in found])
-    rates = np.log10([v.learning_rate for v in found])
+    gains = np.array([v["init_gain"] for v in found])
+    rates = np.log10([v["learning_rate"] for v in found])
     assert gains.min() >= 0.3
     assert gains.max() <= 12
     # Means of 400 draws against the exact means, at four standard errors.
     assert abs(gains.mean() - 6.15) < 4 * (11.7 / 12**0.5) / 20
     assert abs(rates.mean() + 3) < 4 * (2 / 12**0.5) / 20
-    assert {v.dropout for v in found} == {0.0, 0.5}
-    np.testing.assert_allclose([v.init_scale for v in found], gains / 4)
+    assert {v["dropout"] for v in found} == {0.0, 0.5}
+    np.testing.assert_allclose([v["init_scale"] for v in found], gains / 4)
 
 
 def test_cohorts_hold_networks_of_one_shape_once_each():
     whole = experiment(architecture=["rnn", "gru"], hidden_size=[8, 16], per_combination=7)
     found = cohorts(variants(whole), 5)
     for cohort in found:
-        assert len({(v.architecture, v.hidden_size, v.num_layers) for v in cohort.variants}) == 1
+        assert len({(v["architecture"], v["hidden_size"], v["num_layers"]) for v in cohort.variants}) == 1
         assert len(cohort.variants) <= 5
     ids = [v.network_id for cohort in found for v in cohort.variants]
     assert sorted(ids) == sorted(v.network_id for v in variants(whole))
@@ -69,7 +90,19 @@ def test_cohorts_hold_networks_of_one_shape_once_each():
     [
         ({"dropout": {"uniform": [1.0, 2.0]}}, "networks.dropout: drew"),
         ({"hidden_size": {"choice": [0]}}, "networks.hidden_size: drew 0"),
-        ({"learning_rate": {"uniform": [-2.0, -1.0]}}, "learning_rate must be above 0"),
+        (
+            {"hidden_size": {"choice": [True]}},
+            "networks.hidden_size: drew True, must be a whole number of at least 1",
+        ),
+        (
+            {"learning_rate": {"uniform": [-2.0, -1.0]}},
+            "networks.learning_rate: drew -.*, must be a number above 0",
+        ),
+        ({"init_gain": {"uniform": [-2.0, -1.0]}}, "networks.init_gain: drew"),
+        (
+            {"weight_decay": {"choice": ["much"]}},
+            "networks.weight_decay: drew 'much', must be a number of at least 0",
+        ),
     ],
 )
 def test_draws_out_of_range_are_refused(networks, message):

@@ -21,7 +21,7 @@ def test_an_experiment_builds_its_networks_and_runs_them_on_its_data(name):
     experiment = load_experiment(FOLDER / f"{name}.toml")
     kind = experiment.task.name
     task = make_task(kind, experiment.task.options, data_folder(FILES[kind]) if kind in FILES else None)
-    first = {(v.architecture, v.hidden_size): v for v in variants(experiment)}
+    first = {(v["architecture"], v["hidden_size"]): v for v in variants(experiment)}
     assert {architecture for architecture, _ in first} == set(experiment.networks.architecture)
     few = task.validation.take(torch.arange(min(4, len(task.validation))))
     for variant in first.values():

@@ -23,8 +23,10 @@ class PopulationAdam:
     ) -> None:
         self.parameters = dict(parameters)
         variants = [trainee.variant for trainee in trainees]
-        self.learning_rate = torch.tensor([v.learning_rate for v in variants], device=device)
-        self.decay = 1 - self.learning_rate * torch.tensor([v.weight_decay for v in variants], device=device)
+        self.learning_rate = torch.tensor([v["learning_rate"] for v in variants], device=device)
+        self.decay = 1 - self.learning_rate * torch.tensor(
+            [v["weight_decay"] for v in variants], device=device
+        )
         clips = [float("inf") if v.gradient_clip is None else v.gradient_clip for v in variants]
         self.clip = torch.tensor(clips, device=device)
         self.clips = any(v.gradient_clip is not None for v in variants)

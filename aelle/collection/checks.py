@@ -37,7 +37,7 @@ def _check_shape(variant: Variant, task: Task) -> None:
     except Exception as error:  # a user's cell may raise anything, and torch where memory does not suffice
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(
-            f"networks: {variant.architecture} of {variant.hidden_size} units cannot be built: {reason}"
+            f"networks: {variant['architecture']} of {variant['hidden_size']} units cannot be built: {reason}"
         ) from error
 
 

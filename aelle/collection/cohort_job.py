@@ -32,10 +32,6 @@ from aelle.records import (
 from aelle.spectra import LyapunovSpectrum, cohort_readout_growth, lyapunov_spectra
 from aelle.tasks.task import Task
 
-_OF_VARIANT = (
-    *("network_id", "task", "architecture", "hidden_size", "num_layers", "bias", "init_scale", "init_gain"),
-    *("learning_rate", "dropout", "weight_decay", "batch_size", "seed"),
-)
 _OF_TRAINEE = ("train_loss", "val_loss", "val_metric", "train_seconds")
 
 # Ids of networks to stop, or a mapping from them to the reason.
@@ -106,7 +102,9 @@ def _epochs_done(trainee: Trainee, epoch: int, epochs: int) -> int:
 
 
 def _row(job: Job, cohort: Cohort, epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
-    row = {name: getattr(trainee.variant, name) for name in _OF_VARIANT}
+    variant = trainee.variant
+    row = {"network_id": variant.network_id, "task": variant.task, "seed": variant.seed}
+    row |= variant.hyperparameters
     row |= {name: getattr(trainee, name) for name in _OF_TRAINEE}
     row |= {
         "cohort": cohort.cohort_id,
@@ -237,7 +235,7 @@ def _show_recorded(job: Job, cohort: Cohort, resumed: int) -> None:
 def _failure(epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
     return {
         "network_id": trainee.variant.network_id,
-        "architecture": trainee.variant.architecture,
+        "architecture": trainee.variant["architecture"],
         "epoch": epoch.number,
         "cause": trainee.error,
         "where": trainee.error_line,

@@ -128,7 +128,7 @@ def _locked(folder: ExperimentFolder) -> Iterator[None]:
 def _size(cohort: Cohort) -> int:
     """What a cohort's time grows with."""
     first = cohort.variants[0]
-    return len(cohort.variants) * first.num_layers * first.hidden_size**2
+    return len(cohort.variants) * first["num_layers"] * first["hidden_size"] ** 2
 
 
 def _is_finished(folder: ExperimentFolder, cohort: Cohort) -> bool:

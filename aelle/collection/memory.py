@@ -44,7 +44,7 @@ def bytes_per_network(variant: Variant, task: Task) -> int:
     training = NativeTraining(Cohort((variant,)), task, 1)
     population = Population(training.trainees, torch.device("cpu"))
     parameters = sum(parameter.nbytes for parameter in population.parameters.values())
-    kept = _kept_for_backward(population, task, variant.batch_size)
+    kept = _kept_for_backward(population, task, variant["batch_size"])
     return _COPIES_OF_PARAMETERS * parameters + max(_PASSES * kept, _evaluation_bytes(variant, task))
 
 
@@ -72,6 +72,6 @@ def _evaluation_bytes(variant: Variant, task: Task) -> int:
     """Two copies of all states of one batch of sequences, and the outputs of the whole validation split."""
     steps = task.validation.inputs.shape[1]
     read = len(range(steps)[task.readout_steps])
-    floats = 2 * min(EVALUATION_SEQUENCES, len(task.validation)) * steps * 8 * variant.hidden_size
+    floats = 2 * min(EVALUATION_SEQUENCES, len(task.validation)) * steps * 8 * variant["hidden_size"]
     floats += 2 * math.prod((len(task.validation), read, task.output_size))
     return 4 * floats

@@ -94,7 +94,7 @@ class PopulationTraining(NativeTraining):
         generator = torch.Generator(self.device).manual_seed(seed_of(active[0].variant, epoch))
         total = torch.zeros(len(active), device=self.device)
         step = TrainingStep(population, self.task, generator)
-        for index in order.split(active[0].variant.batch_size, dim=1):
+        for index in order.split(active[0].variant["batch_size"], dim=1):
             losses = step(self._train.inputs[index], self._train.targets[index])
             total += losses * index.shape[1]
         return (total / order.shape[1]).tolist()

@@ -17,50 +17,35 @@ from typing import Any
 import numpy as np
 
 from aelle.config import Choice, Experiment, LogUniform, Uniform
-
-_SEARCHED = (
-    "architecture",
-    "hidden_size",
-    "num_layers",
-    "init_gain",
-    "init_scale",
-    "learning_rate",
-    "dropout",
-    "weight_decay",
-)
+from aelle.hyperparameters import HYPERPARAMETERS, SHAPE, Hyperparameter
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One network to train: everything that decides its record, and nothing else."""
+    """One network to train: everything that decides its record, and nothing else.
+
+    `variant["learning_rate"]` is a hyperparameter; `hyperparameters` holds all of `aelle.hyperparameters` by name.
+    """
 
     task: str
     task_options: str  # canonical JSON
-    architecture: str
-    hidden_size: int
-    num_layers: int
-    bias: bool
-    init_scale: float
-    learning_rate: float
-    dropout: float
-    weight_decay: float
-    batch_size: int
+    hyperparameters: Mapping[str, Any]
     gradient_clip: float | None
     seed: int
     cell_options: str = ""  # canonical JSON, empty where there are none
+
+    def __getitem__(self, name: str) -> Any:
+        return self.hyperparameters[name]
 
     @property
     def network_id(self) -> str:
         """Twelve hexadecimal digits of the content's SHA-256."""
         content = asdict(self)
+        content |= _without_later_defaults(content.pop("hyperparameters"))
+        del content["init_gain"]  # which follows from init_scale and hidden_size
         if not self.cell_options:
             del content["cell_options"]  # so that a cell that gains options keeps its networks' ids
         return _digest(content)
-
-    @property
-    def init_gain(self) -> float:
-        """init_scale · sqrt(hidden_size)."""
-        return float(self.init_scale * self.hidden_size**0.5)
 
 
 @dataclass(frozen=True)
@@ -74,8 +59,8 @@ class Cohort:
         """Readable prefix and a hash of the members' ids."""
         first = self.variants[0]
         digest = _digest([variant.network_id for variant in self.variants])
-        name = "".join(c if c.isalnum() else "-" for c in first.architecture)
-        return f"{name}-h{first.hidden_size}-l{first.num_layers}-{digest}"
+        name = "".join(c if c.isalnum() else "-" for c in first["architecture"])
+        return f"{name}-h{first['hidden_size']}-l{first['num_layers']}-{digest}"
 
 
 def variants(experiment: Experiment) -> list[Variant]:
@@ -86,13 +71,13 @@ def variants(experiment: Experiment) -> list[Variant]:
             for an architecture that is not in the search space.
     """
     networks = experiment.networks
-    axes = {name: _axis(getattr(networks, name)) for name in _SEARCHED}
+    axes = {h.name: _axis(_setting(experiment, h)) for h in HYPERPARAMETERS if h.searched}
     found = []
     for values in itertools.product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
         for repeat in range(networks.per_combination):
             found.append(_draw(experiment, point, repeat))
-    drawn = sorted({variant.architecture for variant in found})
+    drawn = sorted({variant["architecture"] for variant in found})
     for architecture in networks.cell_options:
         if architecture not in drawn:
             raise ValueError(
@@ -106,7 +91,7 @@ def cohorts(found: Sequence[Variant], size: int | Callable[[Variant], int]) -> l
     """Group variants by shape into cohorts of at most `size`, which may depend on the shape."""
     groups: dict[tuple[Any, ...], list[Variant]] = {}
     for variant in found:
-        groups.setdefault((variant.architecture, variant.hidden_size, variant.num_layers), []).append(variant)
+        groups.setdefault(tuple(variant[name] for name in SHAPE), []).append(variant)
     found_cohorts = []
     for group in groups.values():
         most = size(group[0]) if callable(size) else size
@@ -114,32 +99,46 @@ def cohorts(found: Sequence[Variant], size: int | Callable[[Variant], int]) -> l
     return found_cohorts
 
 
+def _setting(experiment: Experiment, hyperparameter: Hyperparameter) -> Any:
+    return getattr(getattr(experiment, hyperparameter.section), hyperparameter.name)
+
+
 def _axis(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
 def _draw(experiment: Experiment, point: Mapping[str, Any], repeat: int) -> Variant:
-    named = {name: _jsonable(value) for name, value in point.items()}
+    named = {name: _jsonable(value) for name, value in _without_later_defaults(point).items()}
     entropy = int(_digest([experiment.seed, experiment.task.name, named, repeat], length=16), 16)
     random = np.random.default_rng(entropy)
     drawn = {name: _sample(value, random) for name, value in point.items()}
     seed = int(random.integers(2**31))
-    _check(drawn)
-    gain, scale = drawn.pop("init_gain"), drawn.pop("init_scale")
     options = experiment.networks.cell_options.get(drawn["architecture"])
-    if scale is None:
-        scale = (1.0 if gain is None else float(gain)) / int(drawn["hidden_size"]) ** 0.5
     return Variant(
         task=experiment.task.name,
         task_options=json.dumps(experiment.task.options, sort_keys=True),
-        bias=experiment.networks.bias,
-        init_scale=float(scale),
-        batch_size=experiment.training.batch_size,
+        hyperparameters=_completed(experiment, drawn),
         gradient_clip=experiment.training.gradient_clip,
         seed=seed,
         cell_options=json.dumps(options, sort_keys=True) if options else "",
-        **{**drawn, **{name: float(drawn[name]) for name in ("learning_rate", "dropout", "weight_decay")}},
     )
+
+
+def _completed(experiment: Experiment, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all hyperparameters of a network in the order of their list: those drawn, and those set for all."""
+    values = {h.name: _setting(experiment, h) for h in HYPERPARAMETERS} | dict(drawn)
+    _check(values)
+    root = values["hidden_size"] ** 0.5
+    if values["init_scale"] is None:
+        values["init_scale"] = (1.0 if values["init_gain"] is None else float(values["init_gain"])) / root
+    values["init_gain"] = float(values["init_scale"]) * root
+    return {h.name: h.kind(values[h.name]) for h in HYPERPARAMETERS}
+
+
+def _without_later_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out hyperparameters at the default that they had before they could be set, so that ids stay."""
+    unchanged = {h.name for h in HYPERPARAMETERS if h.later and values.get(h.name) == h.default}
+    return {name: value for name, value in values.items() if name not in unchanged}
 
 
 def _sample(value: Any, random: np.random.Generator) -> Any:
@@ -153,15 +152,12 @@ def _sample(value: Any, random: np.random.Generator) -> Any:
     return value
 
 
-def _check(drawn: Mapping[str, Any]) -> None:
+def _check(values: Mapping[str, Any]) -> None:
     """Distributions are not bounded by the schema of the value they stand for; their draws are checked here."""
-    if not 0 <= drawn["dropout"] < 1:
-        raise ValueError(f"networks.dropout: drew {drawn['dropout']}, must be in [0, 1)")
-    if drawn["learning_rate"] <= 0 or drawn["weight_decay"] < 0:
-        raise ValueError("networks: learning_rate must be above 0 and weight_decay at least 0")
-    for name in ("hidden_size", "num_layers"):
-        if not isinstance(drawn[name], int) or drawn[name] < 1:
-            raise ValueError(f"networks.{name}: drew {drawn[name]!r}, must be a whole number of at least 1")
+    for h in HYPERPARAMETERS:
+        value = values[h.name]
+        if not (h.allows(value) or (value is None and h.default is None)):
+            raise ValueError(f"{h.section}.{h.name}: drew {value!r}, must be {h.allowed}")
 
 
 def _jsonable(value: Any) -> Any:

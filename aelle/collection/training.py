@@ -139,19 +139,21 @@ def build_network(variant: Variant, task: Task) -> Network:
     """Build a variant's untrained network: recurrent parameters U(±init_scale), readout U(±1/√H)."""
     generator = torch.Generator().manual_seed(seed_of(variant, 0))
     kind, sizes = (
-        cell_class(variant.architecture),
-        [task.input_size] + [variant.hidden_size] * variant.num_layers,
+        cell_class(variant["architecture"]),
+        [task.input_size] + [variant["hidden_size"]] * variant["num_layers"],
     )
     options = json.loads(variant.cell_options or "{}")
     with torch.random.fork_rng(devices=[]):  # the modules' own initialisation, which is drawn over here
-        cells = [kind(below, variant.hidden_size, variant.bias, **options) for below in sizes[:-1]]
-        readout = nn.Linear(variant.hidden_size, task.output_size)
+        cells = [kind(below, variant["hidden_size"], variant["bias"], **options) for below in sizes[:-1]]
+        readout = nn.Linear(variant["hidden_size"], task.output_size)
     for cell in cells:
-        cell.reset_parameters(variant.init_scale, generator)
+        cell.reset_parameters(variant["init_scale"], generator)
     with torch.no_grad():
         for parameter in readout.parameters():
-            parameter.uniform_(-(variant.hidden_size**-0.5), variant.hidden_size**-0.5, generator=generator)
-    network = Network(cells, readout, variant.dropout)
+            parameter.uniform_(
+                -(variant["hidden_size"] ** -0.5), variant["hidden_size"] ** -0.5, generator=generator
+            )
+    network = Network(cells, readout, variant["dropout"])
     if task.learning_rule is not None:
         task.learning_rule.prepare(network)
     return network
@@ -172,7 +174,7 @@ def train_epoch(trainee: Trainee, task: Task) -> float:
         raise TypeError(f"gradient descent needs AdamW, got {type(optimiser).__name__}")
     order = torch.randperm(len(task.train))
     total = torch.zeros(())
-    for index in order.split(variant.batch_size):
+    for index in order.split(variant["batch_size"]):
         batch = task.train.take(index)
         outputs, _ = network(task.encode(batch.inputs), readout_steps=task.readout_steps)
         loss = task.loss(outputs, batch.targets)
@@ -208,6 +210,8 @@ def _trainee(variant: Variant, task: Task) -> Trainee:
     network = build_network(variant, task)
     if task.learning_rule is not None:
         generator = torch.Generator().manual_seed(seed_of(variant, 0))
-        rule = task.learning_rule.optimiser(network, variant.learning_rate, generator)
+        rule = task.learning_rule.optimiser(network, variant["learning_rate"], generator)
         return Trainee(variant, network, rule)
-    return Trainee(variant, network, AdamW(network.parameters(), variant.learning_rate, variant.weight_decay))
+    return Trainee(
+        variant, network, AdamW(network.parameters(), variant["learning_rate"], variant["weight_decay"])
+    )

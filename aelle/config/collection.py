@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from aelle.config.values import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Strict, searched
+from aelle.config.values import PositiveFloat, PositiveInt, Strict, hyperparameters
 
 
-class Networks(Strict):
-    """The search space. A plain list is a grid axis; a distribution is drawn anew for every network.
+class Networks(create_model("Networks", __base__=Strict, **hyperparameters("networks"))):  # type: ignore[misc]
+    """The search space: the hyperparameters of networks, those of `aelle.hyperparameters`.
 
-    `cell_options` are fixed hyperparameters of an architecture, checked by it: `cell_options.cornn.dt = 0.05`.
+    Each takes a value; a plain list, which is a grid axis; or a distribution, drawn anew for every network. Every
+    point of the grid gets `per_combination` networks. `cell_options` are fixed hyperparameters of an architecture,
+    checked by it: `cell_options.cornn.dt = 0.05`.
     """
 
-    architecture: searched(str) = ["rnn", "gru", "lstm"]  # type: ignore[valid-type]
-    hidden_size: searched(PositiveInt) = [16, 32]  # type: ignore[valid-type]
-    num_layers: searched(PositiveInt) = 1  # type: ignore[valid-type]
-    bias: bool = False
     per_combination: PositiveInt = 20
-    init_gain: searched(PositiveFloat) | None = None  # type: ignore[valid-type]
-    init_scale: searched(PositiveFloat) | None = None  # type: ignore[valid-type]
-    learning_rate: searched(PositiveFloat) = 0.003  # type: ignore[valid-type]
-    dropout: searched(Fraction) = 0.0  # type: ignore[valid-type]
-    weight_decay: searched(NonNegativeFloat) = 0.0  # type: ignore[valid-type]
     cell_options: dict[str, dict[str, float]] = {}
 
     @model_validator(mode="after")
@@ -46,8 +39,8 @@ class Task(Strict):
     data_folder: str | None = None
 
 
-class Training(Strict):
-    """How the networks learn.
+class Training(create_model("Training", __base__=Strict, **hyperparameters("training"))):  # type: ignore[misc]
+    """How the networks learn, for `epochs` epochs of batches of `batch_size` sequences.
 
     `backend` "native" trains one network after another with torch's kernels, in `workers` processes (0: one a
     core); "population" trains a cohort as one batch on `device`; "auto" takes the latter where there is a GPU.
@@ -55,7 +48,6 @@ class Training(Strict):
     """
 
     epochs: PositiveInt = 12
-    batch_size: PositiveInt = 32
     gradient_clip: PositiveFloat | None = None
     backend: Literal["auto", "native", "population"] = "auto"
     device: str = "auto"

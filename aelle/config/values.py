@@ -6,6 +6,8 @@ from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from aelle.hyperparameters import HYPERPARAMETERS, Hyperparameter
+
 
 class Strict(BaseModel):
     """A section of an experiment: unknown keys, wrong types, NaN and infinities are errors."""
@@ -58,6 +60,19 @@ def _shape(value: Any) -> str:
     if isinstance(value, dict):
         return next((name for name in SHAPES[2:] if name in value), "choice")
     return "grid" if isinstance(value, list) else "fixed"
+
+
+def hyperparameters(section: str) -> dict[str, Any]:
+    """Fields, type and default, of the hyperparameters that stand in a section of the settings."""
+    return {h.name: (_annotation(h), h.default) for h in HYPERPARAMETERS if h.section == section}
+
+
+def _annotation(hyperparameter: Hyperparameter) -> Any:
+    bounds = {"gt": hyperparameter.above, "ge": hyperparameter.at_least, "lt": hyperparameter.below}
+    bounded = {name: bound for name, bound in bounds.items() if bound is not None}
+    kind: Any = Annotated[hyperparameter.kind, Field(**bounded)] if bounded else hyperparameter.kind  # type: ignore[call-overload]
+    annotation = searched(kind) if hyperparameter.searched else kind
+    return annotation if hyperparameter.default is not None else annotation | None
 
 
 def searched(kind: Any) -> Any:

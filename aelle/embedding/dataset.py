@@ -13,21 +13,10 @@ import numpy as np
 import pandas as pd
 
 from aelle.config import ConfigError, Experiment, load_experiment
+from aelle.hyperparameters import NAMES
 from aelle.records import ExperimentFolder, RecordsError, read_records
 
 MINIMUM_NETWORKS = 20
-HYPERPARAMETERS = (
-    "architecture",
-    "hidden_size",
-    "num_layers",
-    "bias",
-    "init_scale",
-    "init_gain",
-    "learning_rate",
-    "dropout",
-    "weight_decay",
-    "batch_size",
-)
 SPECTRUM_COLUMNS = ("spectrum", "spectrum_se", "spectrum_std", "trusted_count")
 _UNIFORM = {
     "experiment": "experiments",
@@ -241,7 +230,7 @@ def _outcomes(
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Give every network its target, or count it under the reason why it has none."""
     first = records.groupby("network_id", sort=True).first()
-    networks = first[[name for name in HYPERPARAMETERS if name in first]].copy()
+    networks = first[[name for name in NAMES if name in first]].copy()
     status = records.groupby("network_id")["status"].agg(_decisive_status)
     value = _target_values(records, metric, final_epoch, target).reindex(networks.index)
     finished = records.loc[records["epoch"] == final_epoch, "network_id"]

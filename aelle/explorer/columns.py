@@ -8,20 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aelle.hyperparameters import LABELS
+
 MAX_KINDS = 8  # as many as the palette tells apart
 OTHER, MISSING = "other", "no value"
 _HIDDEN = {"network", "network_id", "experiment", "metric_name", "higher_is_better"}
 _LABELS = {
+    **LABELS,
     "lambda_max": "largest exponent λ₁ (nats per step)",
     "lambda_mean": "mean exponent (nats per step)",
     "positive_exponents": "exponents above zero",
-    "hidden_size": "hidden size",
-    "num_layers": "layers",
-    "init_scale": "initial scale p of U(±p)",
-    "init_gain": "initial gain p·√H",
-    "learning_rate": "learning rate",
-    "weight_decay": "weight decay",
-    "batch_size": "batch size",
     "train_loss": "training loss at that epoch",
     "val_loss": "validation loss at that epoch",
     "reconstruction_error": "reconstruction error of the spectrum",

@@ -12,13 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from aelle.hyperparameters import NAMES, SHAPE
 from aelle.integrations.rule import IntegrationError, PredictsFinalMetric, PruningRule, Verdict, require_fit
 from aelle.prediction.predictor import Predictor
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import cells_of
 from aelle.spectra import LyapunovSpectrum, lyapunov_spectrum, readout_growth
 
-HYPERPARAMETERS = ("init_scale", "init_gain", "learning_rate", "dropout", "weight_decay", "batch_size")
+_TOLD = tuple(name for name in NAMES if name not in SHAPE)  # what a module does not show by itself
 _NETWORK_ID = "watched"
 
 
@@ -51,7 +52,8 @@ class SpectrumWatch:
         sequences: (batch, T, input_size), some of the task's own, from their first step to the one at which the
             readout answers. With them and a readout, `aelle.readout_growth` is taken where the predictor reads it;
             without, the prediction rests on the views of the spectrum that do without it.
-        hyperparameters: of `HYPERPARAMETERS`, whatever is known: the predictor uses what it learnt to use.
+        hyperparameters: those of `aelle.hyperparameters` that a module does not show by itself (learning_rate, dropout,
+            init_gain, …), whatever is known: the predictor uses what it learnt to use.
         task: of the training loop; checked against the predictor's where given.
         metric_name: likewise.
 
@@ -201,8 +203,8 @@ def _describe(cells: list[Cell], hyperparameters: Mapping[str, float]) -> dict[s
 
 def _checked(hyperparameters: Mapping[str, float]) -> dict[str, float]:
     for name in hyperparameters:
-        if name not in HYPERPARAMETERS:
-            raise IntegrationError(f"unknown hyperparameter {name!r}; known: {', '.join(HYPERPARAMETERS)}")
+        if name not in _TOLD:
+            raise IntegrationError(f"unknown hyperparameter {name!r}; known: {', '.join(_TOLD)}")
     return dict(hyperparameters)
 
 

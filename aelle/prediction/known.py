@@ -9,8 +9,9 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from aelle.embedding.dataset import HYPERPARAMETERS, SpectraDataset
+from aelle.embedding.dataset import SpectraDataset
 from aelle.embedding.transform import resample
+from aelle.hyperparameters import NAMES as HYPERPARAMETERS
 from aelle.records import weight_statistics_frame
 
 _LOGARITHMIC = ("hidden_size", "init_scale", "init_gain", "learning_rate", "batch_size")

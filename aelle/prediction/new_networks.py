@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aelle.embedding.dataset import HYPERPARAMETERS, spectrum_rows
+from aelle.embedding.dataset import spectrum_rows
+from aelle.hyperparameters import NAMES as HYPERPARAMETERS
 from aelle.prediction.errors import PredictorError
 from aelle.records import SCHEMA, ExperimentFolder, RecordsError, read_records
 

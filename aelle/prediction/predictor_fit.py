@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from aelle.embedding.checkpoint import FittedAutoencoder
-from aelle.embedding.dataset import HYPERPARAMETERS, SpectraDataset
+from aelle.embedding.dataset import SpectraDataset
 from aelle.embedding.members import Split, fit_members, validation_splits
 from aelle.embedding.optimise import single_threaded
+from aelle.hyperparameters import NAMES as HYPERPARAMETERS
 from aelle.prediction.checks import require_varied
 from aelle.prediction.cross_validation import assign_folds, prediction_epochs
 from aelle.prediction.new_networks import CURVES

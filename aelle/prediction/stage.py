@@ -11,8 +11,9 @@ import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 
-from aelle.embedding.dataset import HYPERPARAMETERS, Metric
+from aelle.embedding.dataset import Metric
 from aelle.embedding.transform import TargetTransform
+from aelle.hyperparameters import NAMES as HYPERPARAMETERS
 from aelle.prediction.intervals import Scale, conformal_interval
 from aelle.prediction.known import Numbers
 from aelle.prediction.ladder import trees

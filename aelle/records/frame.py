@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from aelle.hyperparameters import NAMES
+
+# init_gain says what init_scale says.
 _BRIEFLY = (
-    "task", "architecture", "hidden_size", "num_layers", "init_gain", "learning_rate", "dropout", "train_loss",
-    "val_loss", "val_metric", "status",
-)  # fmt: skip
+    *("task", *(name for name in NAMES if name != "init_scale")),
+    *("train_loss", "val_loss", "val_metric", "status"),
+)
 
 
 class Records(pd.DataFrame):

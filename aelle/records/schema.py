@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from aelle.hyperparameters import HYPERPARAMETERS
+
+_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int32(), float: pa.float64()}
 SCHEMA = pa.schema(
     [
         ("network_id", pa.string()),
         ("cohort", pa.string()),
         ("experiment", pa.string()),
         ("task", pa.string()),
-        ("architecture", pa.string()),
-        ("hidden_size", pa.int32()),
-        ("num_layers", pa.int32()),
-        ("bias", pa.bool_()),
-        ("init_scale", pa.float64()),  # p of U(±p), on every recurrent parameter
-        ("init_gain", pa.float64()),  # p·sqrt(hidden_size)
-        ("learning_rate", pa.float64()),
-        ("dropout", pa.float64()),
-        ("weight_decay", pa.float64()),
-        ("batch_size", pa.int32()),
+        *((h.name, _TYPES[h.kind]) for h in HYPERPARAMETERS),
         ("seed", pa.int64()),
         ("epoch", pa.int32()),  # 0 is before training
         ("train_loss", pa.float64()),
@@ -49,6 +43,7 @@ SCHEMA = pa.schema(
     ]
 )
 LATER_COLUMNS = (
+    *(h.name for h in HYPERPARAMETERS if h.later),
     "spectrum_hidden",
     "spectrum_noise",
     "spectrum_first_layer",

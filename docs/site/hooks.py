@@ -3,6 +3,7 @@
     <!-- include experiments/LOG.md -->          a file, without its title
     <!-- include README.md: What came out -->    the section under a heading
     <!-- default experiment -->                  every setting of an experiment with its default
+    <!-- hyperparameters -->                     every hyperparameter: what it is, what it may be, its default
     <!-- command line -->                        the help of every command
 
 Links out of docs/ (to files of the repository) become plain names: the site does not hold those files.
@@ -17,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _DIRECTIVE = re.compile(
-    r"^<!-- (include|default experiment|command line)(?: ([^:\s]+)(?:: (.+?))?)? -->$", re.M
+    r"^<!-- (include|default experiment|hyperparameters|command line)(?: ([^:\s]+)(?:: (.+?))?)? -->$", re.M
 )
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+)(#[^)]*)?\)")
 _INTERVAL = re.compile(r"(?<=\d) \[([-+]?\d+\.\d+), ([-+]?\d+\.\d+)\]")
@@ -34,6 +35,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def _filled(directive: re.Match[str], page: str) -> str:
     if directive[1] == "default experiment":
         return default_experiment()
+    if directive[1] == "hyperparameters":
+        return hyperparameters()
     if directive[1] == "command line":
         return command_line()
     return with_links(stacked(included(directive[2], directive[3])), directive[2], page)
@@ -90,6 +93,18 @@ def default_experiment() -> str:
 
     experiment = parse_experiment({"name": "mine", "task": {"name": "digits"}})
     return f'```toml title="mine.toml, resolved"\n{dump_experiment(experiment)}```\n'
+
+
+def hyperparameters() -> str:
+    """A table of the hyperparameters."""
+    from aelle.hyperparameters import HYPERPARAMETERS
+
+    lines = ["| name | what it is | what it may be | in | default |", "|---|---|---|---|---|"]
+    for h in HYPERPARAMETERS:
+        default = "" if h.default is None else f"`{h.default}`"
+        several = ", a list or a distribution" if h.searched else ""
+        lines.append(f"| `{h.name}` | {h.label} | {h.allowed}{several} | `[{h.section}]` | {default} |")
+    return "\n".join(lines) + "\n"
 
 
 def command_line() -> str:

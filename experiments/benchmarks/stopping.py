@@ -26,8 +26,9 @@ import stopping_strategies as strategies
 from stopping_strategies import Forecast, Pool, Strategy
 
 from aelle.config import Autoencoder, Prediction
-from aelle.embedding.dataset import HYPERPARAMETERS, SpectraDataset, load_dataset
+from aelle.embedding.dataset import SpectraDataset, load_dataset
 from aelle.embedding.transform import TargetTransform
+from aelle.hyperparameters import NAMES
 from aelle.prediction.known import known_at
 from aelle.prediction.ladder import curve_and_hyperparameters, hyperparameters
 from aelle.prediction.predictor import Predictor
@@ -38,7 +39,7 @@ BUDGETS = (2, 4, 8, 16, 32)  # of compute, in full trainings of the pool's mean 
 FLOOR = 1e-3  # of a sweep's largest regret: the bottom of its panel
 SPECTRA = (0, 1, 3)  # epochs at which strategies may take spectra
 # What is hidden from the predictor that knows no hyperparameters but architecture and size.
-HIDDEN = tuple(name for name in HYPERPARAMETERS if name not in ("architecture", "hidden_size", "num_layers"))
+HIDDEN = tuple(name for name in NAMES if name not in ("architecture", "hidden_size", "num_layers"))
 ORDERS, HALVINGS = 30, 3
 REFERENCE = "ASHA (Optuna)"
 GATE = strategies.gate_then_asha

@@ -44,7 +44,7 @@ def trained_again(variant: Variant, epochs: int, draw: int) -> float:
     if task.learning_rule is not None:
         generator = torch.Generator().manual_seed(seed_of(variant, _NEXT * draw))
         rule = task.learning_rule
-        trainee.optimiser = rule.optimiser(trainee.network, variant.learning_rate, generator)
+        trainee.optimiser = rule.optimiser(trainee.network, variant["learning_rate"], generator)
     metric = float("nan")
     for epoch in range(1, epochs + 1):
         torch.manual_seed(seed_of(variant, _NEXT * draw + epoch))

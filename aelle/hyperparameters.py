@@ -1,0 +1,81 @@
+"""The hyperparameters of networks: name, type, bounds, scale and wording of each, once.
+
+Settings, search space, network ids, records, predictors and the page read this list. A new hyperparameter is one more
+entry with `later = True`, and acts where some code reads it: a learning rule, a cell, the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One hyperparameter.
+
+    Attributes:
+        name: in settings and in records.
+        label: in words, for axes and legends.
+        kind: str, bool, int or float.
+        default: where the settings say nothing; None where another one stands for it.
+        above, at_least, below: bounds of a number; None for none.
+        logarithmic: ratios of it matter, not differences; predictors take its logarithm.
+        shape: it decides what the network is, not how it learns; a cell or module shows it by itself.
+        section: of the settings in which it stands.
+        searched: it takes a list (an axis of the grid) or a distribution besides one value.
+        later: it came after records were first written: files may lack it, and ids pass over its default.
+    """
+
+    name: str
+    label: str
+    kind: type[str] | type[bool] | type[int] | type[float]
+    default: Any = None
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    logarithmic: bool = False
+    shape: bool = False
+    section: str = "networks"
+    searched: bool = True
+    later: bool = False
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value is of the kind and within the bounds; NaN is not."""
+        whole = self.kind is int and isinstance(value, int) and not isinstance(value, bool)
+        number = self.kind is float and isinstance(value, int | float) and not isinstance(value, bool)
+        if not (whole or number):
+            return self.kind in (str, bool) and isinstance(value, self.kind)
+        return (
+            (self.above is None or value > self.above)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.below is None or value < self.below)
+            and value == value
+        )
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words: "a whole number of at least 1"."""
+        words = {str: "a word", bool: "true or false", int: "a whole number", float: "a number"}[self.kind]
+        bounds = (("above", self.above), ("of at least", self.at_least), ("below", self.below))
+        return " ".join([words, *(f"{bound} {value:g}" for bound, value in bounds if value is not None)])
+
+
+HYPERPARAMETERS = (
+    Hyperparameter("architecture", "architecture", str, ["rnn", "gru", "lstm"], shape=True),
+    Hyperparameter("hidden_size", "hidden size", int, [16, 32], at_least=1, logarithmic=True, shape=True),
+    Hyperparameter("num_layers", "layers", int, 1, at_least=1, shape=True),
+    Hyperparameter("bias", "bias", bool, False, shape=True, searched=False),
+    Hyperparameter("init_scale", "initial scale p of U(±p)", float, above=0, logarithmic=True),
+    Hyperparameter("init_gain", "initial gain p·√H", float, above=0, logarithmic=True),
+    Hyperparameter("learning_rate", "learning rate", float, 0.003, above=0, logarithmic=True),
+    Hyperparameter("dropout", "dropout", float, 0.0, at_least=0, below=1),
+    Hyperparameter("weight_decay", "weight decay", float, 0.0, at_least=0),
+    Hyperparameter(
+        "batch_size", "batch size", int, 32, at_least=1, logarithmic=True, section="training", searched=False
+    ),
+)
+NAMES = tuple(h.name for h in HYPERPARAMETERS)
+SHAPE = tuple(h.name for h in HYPERPARAMETERS if h.shape)
+LOGARITHMIC = tuple(h.name for h in HYPERPARAMETERS if h.logarithmic)
+LABELS = {h.name: h.label for h in HYPERPARAMETERS}
