@@ -11,6 +11,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.block_run import BlockRun, BlockTangent
 from aelle.lyapunov.factorise import Workspace, log_diagonal_of_r
 from aelle.lyapunov.growth import Growth, Position
 from aelle.lyapunov.interval import AdaptiveInterval, growth_gaps, rounding_error
@@ -24,7 +25,7 @@ FACTORISED_UP_TO = 16
 
 
 def measure(
-    stack: Sequence[TangentMap],
+    stack: Sequence[TangentMap | BlockTangent],
     inputs: Tensor | None,
     position: Position,
     *,
@@ -66,7 +67,7 @@ def measure(
 
 
 def _measure_rows(
-    stack: Sequence[TangentMap],
+    stack: Sequence[TangentMap | BlockTangent],
     inputs: Tensor | None,
     position: Position,
     warmup: int,
@@ -74,8 +75,10 @@ def _measure_rows(
     interval: int | None,
     report: Report | None,
 ) -> tuple[list[Growth], Position]:
-    runs = [
-        FrameRun(tangent, state, frame, interval)
+    runs: list[FrameRun | BlockRun] = [
+        BlockRun(tangent, state, frame)
+        if isinstance(tangent, BlockTangent)
+        else FrameRun(tangent, state, frame, interval)
         for tangent, state, frame in zip(stack, position.states, position.frames, strict=True)
     ]
     marks = list(accumulate(blocks, initial=warmup))

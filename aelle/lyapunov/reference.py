@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd
 
 from aelle.lyapunov.driven_map import DrivenMap
 from aelle.lyapunov.factorise import random_frame
@@ -41,7 +40,7 @@ def reference_exponents(
     """
     if not 0 <= warmup < len(inputs):
         raise ValueError(f"warmup must lie between 0 and {len(inputs) - 1}, got {warmup}")
-    jacobian = system.jacobian or jacfwd(system.step, argnums=1)
+    jacobian = system.dense_jacobian
     if frame is None:
         frame = random_frame(len(state), len(state), state.dtype, state.device, None).mT
     logs = state.new_zeros(frame.shape[1])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from aelle.lyapunov import estimates
 from aelle.lyapunov.benettin import Report, measure
+from aelle.lyapunov.block_run import BlockTangent
 from aelle.lyapunov.growth import Growth, Position
 from aelle.lyapunov.inputs import DrivingGroup, as_sequences, group_by_length, plan_steps
 from aelle.lyapunov.result import LyapunovSpectrum, spectrum_of_stack
@@ -22,7 +23,7 @@ from aelle.lyapunov.tangent import TangentMap
 class Run:
     """Settings of a run, which a spectrum keeps so that it can be continued."""
 
-    stack: Sequence[TangentMap]
+    stack: Sequence[TangentMap | BlockTangent]
     state: str
     k: int | None
     interval: int | None

@@ -42,6 +42,31 @@ class TangentTerms:
     log_abs_det: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class UnitJacobians:
+    """The Jacobian of a cell whose units do not act on each other: one small block for each unit.
+
+    Attributes:
+        blocks: (*P, batch, H, b, b), b = len(state_parts): row and column p are the unit's component in part p.
+        log_scale: (*P, batch, H), logarithm of a factor of each block, or None. Where a gate closes, the factor
+            would underflow as a number; its logarithm does not.
+    """
+
+    blocks: Tensor
+    log_scale: Tensor | None = None
+
+    def scaled(self) -> Tensor:
+        """Blocks with their factors, (*P, batch, H, b, b)."""
+        if self.log_scale is None:
+            return self.blocks
+        return self.blocks * self.log_scale.exp()[..., None, None]
+
+    def dense(self) -> Tensor:
+        """The whole Jacobian, (*P, batch, n, n)."""
+        by_part = [[torch.diag_embed(entry) for entry in row.unbind(-1)] for row in self.scaled().unbind(-2)]
+        return torch.cat([torch.cat(row, dim=-1) for row in by_part], dim=-2)
+
+
 class Cell(nn.Module, ABC):
     """One recurrent layer as a driven map s_{t+1} = f(s_t, x_t).
 
@@ -152,6 +177,13 @@ class Cell(nn.Module, ABC):
         """Return the Jacobian at (x, state) taken apart by gates, or None where the cell has no such form.
 
         With `hidden_only`, that of ∂h'/∂h at fixed other parts of the state.
+        """
+        return None
+
+    def unit_jacobians(self, x: Tensor, state: Tensor) -> UnitJacobians | None:
+        """Return the Jacobian at (x, state) unit by unit, or None where units act on each other.
+
+        Spectra of such cells take O(n) per step.
         """
         return None
 

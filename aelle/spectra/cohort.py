@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aelle.lyapunov.block_run import BlockTangent
+from aelle.lyapunov.block_tangent import with_structure
 from aelle.lyapunov.cell_tangent import CellTangent
 from aelle.lyapunov.growth import Position
 from aelle.lyapunov.inputs import Inputs, as_sequences
@@ -16,7 +18,7 @@ from aelle.lyapunov.run import Run
 from aelle.lyapunov.tangent import TangentMap
 from aelle.recurrent.convert import cells_of, initial_states
 from aelle.spectra.front import lyapunov_spectrum
-from aelle.spectra.systems import check_settings, first_frames
+from aelle.spectra.systems import check_settings, directions, first_frames
 
 
 def lyapunov_spectra(
@@ -65,14 +67,15 @@ def _population_spectra(
 ) -> list[LyapunovSpectrum]:
     check_settings(state, qr_interval, dtype, None)
     layers = list(zip(*(cells_of(network, dtype) for network in networks), strict=True))
-    stack: list[TangentMap] = [
-        CellTangent(type(cells[0]).stack(cells), state == "hidden") for cells in layers
-    ]
+    dense = [CellTangent(type(cells[0]).stack(cells), state == "hidden") for cells in layers]
     sequences = as_sequences(inputs) if shared else as_sequences(inputs.flatten(0, 1))
     if shared:
         sequences = sequences * len(networks)
     device = next(layers[0][0].parameters()).device
     states = initial_states([cells[0].state_size for cells in layers], len(sequences), None, dtype, device)
+    stack: list[TangentMap | BlockTangent] = [
+        with_structure(tangent, directions(tangent, k)) for tangent in dense
+    ]
     frames = [first_frames(tangent, k, like, generator) for tangent, like in zip(stack, states, strict=True)]
     interval = None if qr_interval == "auto" else int(qr_interval)
     run = Run(stack, state, k, interval, None, False)

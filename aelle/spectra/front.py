@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from aelle.lyapunov.block_run import BlockTangent
+from aelle.lyapunov.block_tangent import with_structure
 from aelle.lyapunov.growth import Position
 from aelle.lyapunov.inputs import Inputs, as_sequences
 from aelle.lyapunov.result import LyapunovSpectrum
 from aelle.lyapunov.run import Run
-from aelle.spectra.systems import System, check_settings, first_frames, stack_and_states
+from aelle.lyapunov.structure import StructureError
+from aelle.lyapunov.tangent import TangentMap
+from aelle.spectra.systems import System, check_settings, directions, first_frames, stack_and_states
 
 LONGEST_AUTONOMOUS_RUN = 1_000_000
 
@@ -69,11 +74,21 @@ def lyapunov_spectrum(
         size = sum(tangent.size for tangent in stack)
         if k is not None and not 1 <= k <= size:
             raise ValueError(f"k must lie between 1 and the {size} exponents of this system, got {k}")
-        frames = [
-            first_frames(tangent, k, like, generator) for tangent, like in zip(stack, states, strict=True)
-        ]
-        interval = None if qr_interval == "auto" else int(qr_interval)
-        run = Run(stack, state, k, interval, tolerance, progress)
         if tolerance is not None and inputs is None and steps is None:
             steps = LONGEST_AUTONOMOUS_RUN
-        return run.start(Position(states, frames), sequences, steps, warmup)
+
+        def measured(stack: Sequence[TangentMap | BlockTangent]) -> LyapunovSpectrum:
+            frames = [
+                first_frames(tangent, k, like, generator) for tangent, like in zip(stack, states, strict=True)
+            ]
+            interval = None if qr_interval == "auto" else int(qr_interval)
+            run = Run(stack, state, k, interval, tolerance, progress)
+            return run.start(Position(states, frames), sequences, steps, warmup)
+
+        blocks = [with_structure(tangent, directions(tangent, k)) for tangent in stack]
+        try:
+            return measured(blocks)
+        except StructureError:
+            if not any(getattr(tangent, "recognised", False) for tangent in blocks):
+                raise
+            return measured(stack)  # the structure was found at a few points, and is not there at others

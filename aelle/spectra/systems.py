@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aelle.lyapunov.block_run import BlockTangent
 from aelle.lyapunov.cell_tangent import CellTangent
 from aelle.lyapunov.driven_map import DrivenMap, DrivenMapTangent
 from aelle.lyapunov.factorise import random_frame
@@ -50,14 +51,25 @@ def stack_and_states(
     return [CellTangent(cell, hidden_only) for cell in cells], states
 
 
-def first_frames(
-    tangent: TangentMap, k: int | None, like: Tensor, generator: torch.Generator | None
-) -> Tensor:
-    """Return the same frame for every row, so that a result does not depend on its place in the batch.
+def directions(tangent: TangentMap | BlockTangent, k: int | None) -> int:
+    """How many directions to run for the k largest exponents.
 
     Finite averages of neighbouring directions may come out of order; a few directions more than k are run, so
     that the k largest are those of the full spectrum.
     """
-    count = tangent.size if k is None else min(k + 2 + k // 8, tangent.size)
-    frame = random_frame(tangent.size, count, like.dtype, like.device, generator)
+    return tangent.size if k is None else min(k + 2 + k // 8, tangent.size)
+
+
+def first_frames(
+    tangent: TangentMap | BlockTangent, k: int | None, like: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Return the same frame for every row, so that a result does not depend on its place in the batch.
+
+    (rows, directions, n), or (rows, n/b, b, b) where the Jacobian is in blocks of b: there all directions are run.
+    """
+    if isinstance(tangent, BlockTangent):
+        b = tangent.block_size
+        frame = random_frame(b, b, like.dtype, like.device, generator)
+        return frame.repeat(len(like), tangent.size // b, 1, 1)
+    frame = random_frame(tangent.size, directions(tangent, k), like.dtype, like.device, generator)
     return frame.repeat(len(like), 1, 1)

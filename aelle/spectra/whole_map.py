@@ -20,8 +20,7 @@ def whole_map(
     """Step and Jacobian on batches of flat states: inputs (rows, ·) or None, states (rows, n)."""
     if isinstance(system, DrivenMap):
         dims = (0 if driven else None, 0)
-        jacobian = system.jacobian or jacfwd(system.step, argnums=1)
-        return vmap(system.step, in_dims=dims), vmap(jacobian, in_dims=dims)
+        return vmap(system.step, in_dims=dims), vmap(system.dense_jacobian, in_dims=dims)
     cells = cells_of(system, dtype)
     if len(cells) == 1:
         return cells[0].step, cells[0].jacobian

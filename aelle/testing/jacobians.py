@@ -35,6 +35,13 @@ def check_jacobian(cell: Cell, name: str) -> None:
         f"{name}.jacobian is transposed: rows are outputs, columns the state before",
     )
     require(right, f"{name}.jacobian differs from automatic differentiation of step by up to {error:.3g}")
+    with speaking_of(f"{name}.unit_jacobians"):
+        units = cell.unit_jacobians(x, state)
+    require(
+        units is None or close(units.dense(), expected),
+        f"{name}.unit_jacobians are not the blocks of its Jacobian; see UnitJacobians, or return None where units "
+        f"act on each other",
+    )
     for hidden_only, size in ((False, cell.state_size), (True, cell.hidden_size)):
         with speaking_of(f"{name}.tangent_terms"):
             terms = cell.tangent_terms(x, state, hidden_only)

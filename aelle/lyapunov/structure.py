@@ -1,0 +1,164 @@
+"""Jacobians of small blocks on the diagonal: their layout in the state, and how to find and to check them.
+
+A block-diagonal Jacobian of blocks of b needs b products with it, however large n is: the weights that are 1 at the
+c-th component of every block give row c of all blocks at once (Curtis, Powell & Reid 1974, IMA J. Appl. Math. 13:117).
+One product more, with random weights, tells whether anything lies outside the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import jvp
+
+Step = Callable[[Tensor | None, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class BlockDiagonal:
+    """Components of the state that act on those of their own block alone, `size` of them in each block.
+
+    Args:
+        size: b; 1 is a diagonal Jacobian.
+        by_parts: where the components of a block are. False: side by side, block i being i·b … i·b + b - 1, as
+            `torch.view_as_real` flattened gives them. True: one in each part of the state, block i being
+            i, i + n/b, …, as (real parts, imaginary parts) or an LSTM's (h, c).
+
+    Raises:
+        ValueError: where size is not a positive integer.
+    """
+
+    size: int
+    by_parts: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"BlockDiagonal needs a block size of at least 1, got {self.size!r}")
+
+    def gather(self, vectors: Tensor) -> Tensor:
+        """(…, n) → (…, n/b, b): the components of each block."""
+        if self.by_parts:
+            return vectors.unflatten(-1, (self.size, -1)).mT
+        return vectors.unflatten(-1, (-1, self.size))
+
+    def scatter(self, components: Tensor) -> Tensor:
+        """(…, n/b, b) → (…, n), the inverse of `gather`."""
+        return (components.mT if self.by_parts else components).flatten(-2)
+
+    def dense(self, blocks: Tensor) -> Tensor:
+        """(…, n/b, b, b) → (…, n, n): the whole Jacobian."""
+        count, size = blocks.shape[-3], self.size
+        spread = torch.diag_embed(blocks.movedim(-3, -1))  # (…, row in block, column in block, block, block)
+        order = (-4, -2, -3, -1) if self.by_parts else (-2, -4, -1, -3)
+        base = spread.dim()
+        axes = [*range(base - 4), *(base + axis for axis in order)]
+        return spread.permute(axes).reshape(*blocks.shape[:-3], count * size, count * size)
+
+    def __str__(self) -> str:
+        if self.size == 1:
+            return "diagonal"
+        return f"block-diagonal with blocks of {self.size}" + (
+            ", one from each part" if self.by_parts else ""
+        )
+
+
+DIAGONAL = BlockDiagonal(1)
+RECOGNISED = (DIAGONAL, BlockDiagonal(2), BlockDiagonal(2, by_parts=True))
+"""What is looked for where nothing is declared: diagonals, and the two layouts of complex ones."""
+
+
+class StructureError(ValueError):
+    """A Jacobian is not what it was declared or taken to be."""
+
+
+class Derivatives:
+    """Products of the Jacobians of a batched step with vectors, by reverse mode: (rows, n) states, one graph.
+
+    Neither vmap nor forward mode: whatever can be trained can be followed.
+    """
+
+    def __init__(self, step: Step, x: Tensor | None, states: Tensor) -> None:
+        with torch.enable_grad():
+            self._point = states.detach().requires_grad_()
+            self._after = step(x, self._point)
+
+    def weighted(self, weights: Tensor) -> Tensor:
+        """wᵀ J of each row, for weights (n,) or (rows, n)."""
+        if not self._after.requires_grad:
+            return torch.zeros_like(self._point)
+        (found,) = torch.autograd.grad(
+            self._after,
+            self._point,
+            weights.expand_as(self._after),
+            retain_graph=True,
+            materialize_grads=True,
+        )
+        return found
+
+    def blocks(self, structure: BlockDiagonal) -> Tensor:
+        """Blocks (rows, n/b, b, b) of Jacobians that have that structure."""
+        rows = [
+            structure.gather(self.weighted(_colour(structure, c, self._point))) for c in range(structure.size)
+        ]
+        return torch.stack(rows, dim=-2)
+
+    def outside(self, structure: BlockDiagonal, blocks: Tensor) -> Tensor:
+        """Whether each row's Jacobian differs from its blocks: (rows,), by a product with random weights."""
+        generator = torch.Generator().manual_seed(0)
+        n = self._point.shape[-1]
+        weights = torch.randn(n, generator=generator, dtype=torch.float64).to(self._point)
+        found = structure.gather(self.weighted(weights))
+        expected = (structure.gather(weights).unsqueeze(-2) @ blocks).squeeze(-2)
+        eps = torch.finfo(blocks.dtype).eps
+        # Between two ways of rounding one number, not between two numbers; what has overflowed is no evidence.
+        scale = expected.abs().amax((-2, -1), keepdim=True).clamp(min=1)  # of one step's Jacobian
+        allowed = 4 * eps**0.5 * expected.abs() + 5000 * eps * scale
+        wrong = ((found - expected).abs() > allowed) & found.isfinite() & expected.isfinite()
+        return wrong.flatten(-2).any(-1)
+
+
+def forward_blocks(step: Step, x: Tensor | None, states: Tensor, structure: BlockDiagonal) -> Tensor | None:
+    """The same blocks by forward mode, column by column; None where the step has no forward derivative."""
+    columns = []
+    for c in range(structure.size):
+        direction = _colour(structure, c, states).expand_as(states)
+        try:
+            column = jvp(lambda s: step(x, s), (states,), (direction,))[1]
+        except (RuntimeError, NotImplementedError):
+            return None
+        columns.append(structure.gather(column))
+    return torch.stack(columns, dim=-1)
+
+
+def recognised_structure(step: Step, x: Tensor | None, states: Tensor) -> BlockDiagonal | None:
+    """Structure of the Jacobians at states (rows, n), or None: the smallest blocks that hold all of each."""
+    try:
+        derivatives = Derivatives(step, x, states)
+        for structure in RECOGNISED:
+            if states.shape[-1] % structure.size or states.shape[-1] == structure.size > 1:
+                continue
+            if not derivatives.outside(structure, derivatives.blocks(structure)).any():
+                return structure
+    except (RuntimeError, NotImplementedError):  # no derivative at all: the Jacobian must be given
+        return None
+    return None
+
+
+def _colour(structure: BlockDiagonal, c: int, like: Tensor) -> Tensor:
+    """(n,), 1 at the c-th component of every block."""
+    components = like.new_zeros(like.shape[-1] // structure.size, structure.size)
+    components[:, c] = 1
+    return structure.scatter(components)
+
+
+def log_abs_dets(blocks: Tensor) -> Tensor:
+    """ln|det| of each block (…, b, b): (…)."""
+    if blocks.shape[-1] == 1:
+        return blocks.flatten(-3).abs().log()
+    if blocks.shape[-1] == 2:
+        (a, b), (c, d) = (row.unbind(-1) for row in blocks.unbind(-2))
+        return (a * d - b * c).abs().log()
+    return torch.linalg.slogdet(blocks)[1]
