@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aelle.spectra import mean_field as mean_field
     from aelle.spectra import readout_growth as readout_growth
     from aelle.spectra import reference_exponents as reference_exponents
+    from aelle.spectra import spectrum_distance as spectrum_distance
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ _HOMES = {
     "fixed_points": "aelle.spectra",
     "mean_field": "aelle.spectra",
     "readout_growth": "aelle.spectra",
+    "spectrum_distance": "aelle.spectra",
     "reference_exponents": "aelle.spectra",
     "load_experiment": "aelle.config",
     "ExperimentFolder": "aelle.records",

@@ -11,6 +11,7 @@ from aelle.lyapunov.structure import BlockDiagonal
 from aelle.spectra.closed_loop import DrivenAndGenerative, conditional_vs_generative
 from aelle.spectra.cohort import lyapunov_spectra
 from aelle.spectra.covariant import covariant_lyapunov_vectors
+from aelle.spectra.distance import spectrum_distance
 from aelle.spectra.fixed_points import fixed_points
 from aelle.spectra.front import lyapunov_spectrum
 from aelle.spectra.gradients import leading_exponents
@@ -35,4 +36,5 @@ __all__ = [
     "mean_field",
     "readout_growth",
     "reference_exponents",
+    "spectrum_distance",
 ]
