@@ -25,7 +25,7 @@ ALLOWED = {
     },
     "embedding": {"records", "config", "optimiser", "hyperparameters"},
     "prediction": {"embedding", "records", "config", "hyperparameters"},
-    "integrations": {"prediction", "spectra", "recurrent", "hyperparameters"},
+    "integrations": {"prediction", "spectra", "recurrent", "hyperparameters", "records"},
     "explorer": {"records", "config", "hyperparameters"},
     "plot": {"explorer"},
     "interchange": {"config", "records", "recurrent"},

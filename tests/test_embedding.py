@@ -12,12 +12,12 @@ import torch
 
 from aelle.config import Autoencoder as Settings
 from aelle.embedding.autoencoder import Autoencoder, Embedded, Inputs
-from aelle.embedding.dataset import EmbeddingError, Metric, load_dataset
+from aelle.embedding.dataset import EmbeddingError, load_dataset
 from aelle.embedding.fit import load, train
 from aelle.embedding.losses import final_prediction_weight, joint_loss, prediction_weight
 from aelle.embedding.members import Split, fit_members, validation_splits
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform, resample
-from aelle.records import SCHEMA, ExperimentFolder, RecordsError, read_records
+from aelle.records import SCHEMA, ExperimentFolder, Metric, RecordsError, read_records
 from tests.synthetic import write_synthetic_experiment
 
 

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aelle.embedding.dataset import Metric, load_dataset
+from aelle.embedding.dataset import load_dataset
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction.cross_validation import cross_validate
 from aelle.prediction.intervals import Scale, conformal_interval, coverage_and_width, with_intervals
 from aelle.prediction.jobs import baseline_job, pairs
 from aelle.prediction.ladder import BASELINES
 from aelle.prediction.metrics import spearman
+from aelle.records import Metric
 from tests.synthetic import write_synthetic_experiment
 from tests.test_embedding import rewrite
 from tests.test_prediction import configure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from aelle.config import Experiment
 from aelle.records import (
     ExperimentFolder,
     append_pruned,
+    best_of,
     discard_epochs,
     finish_cohort,
     read_table,
@@ -87,7 +87,7 @@ def run_cohort(
         for network_id, reason in pruned.items():
             append_pruned(job.folder, network_id, epoch.number, reason)
         _write_checkpoint(job.folder, cohort, training)
-        best = best_metric([best, *(row["val_metric"] for row in rows)], job.task.higher_is_better)
+        best = best_of([best, *(row["val_metric"] for row in rows)], job.task.higher_is_better)
         report(sum(_epochs_done(t, epoch.number, training.epochs) - epoch.number for t in epoch.trainees))
     finish_cohort(job.folder, cohort.cohort_id)
     if not job.experiment.training.keep_checkpoints:
@@ -240,12 +240,6 @@ def _failure(epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
         "cause": trainee.error,
         "where": trainee.error_line,
     }
-
-
-def best_metric(metrics: Sequence[float | None], higher_is_better: bool) -> float | None:
-    """Best of the finite metrics, or None where there is none."""
-    known = [m for m in metrics if m is not None and math.isfinite(m)]
-    return (max if higher_is_better else min)(known) if known else None
 
 
 def _write_checkpoint(folder: ExperimentFolder, cohort: Cohort, training: NativeTraining) -> None:

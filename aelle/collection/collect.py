@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from aelle.collection.backend import chosen_backend
 from aelle.collection.checks import check_readable, checked_variants
-from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, best_metric, driving_sequences, run_cohort
+from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, driving_sequences, run_cohort
 from aelle.collection.engines import Engine, LocalProcesses
 from aelle.collection.ledger import claim
 from aelle.collection.search_space import Cohort
@@ -25,6 +25,7 @@ from aelle.records import (
     ExperimentFolder,
     RecordsError,
     append_failure,
+    best_of,
     read_arrow,
     record_files,
     remove_partial_files,
@@ -187,7 +188,7 @@ def _check_arrived(folder: ExperimentFolder, pending: list[Cohort]) -> None:
 
 def _note(job: Job, result: CohortResult, summary: CollectionSummary) -> None:
     folder = job.folder
-    summary.best_metric = best_metric([summary.best_metric, result.best_metric], job.task.higher_is_better)
+    summary.best_metric = best_of([summary.best_metric, result.best_metric], job.task.higher_is_better)
     for status in result.statuses.values():
         summary.statuses[status] = summary.statuses.get(status, 0) + 1
     command = f"aelle collect {folder.experiment_file} --output {folder.root} --retry-failed"

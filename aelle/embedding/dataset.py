@@ -1,7 +1,7 @@
 """Records → spectra with targets: one row a spectrum, one row a network, and a count of all that is left out.
 
-A network's target is its final (or best) validation metric. A network that diverged has none of its own; it
-counts as the worst finished network, and is marked, so that no outcome is dropped or invented in silence.
+A network's target is its outcome by `aelle.records.outcomes`: its final (or best) validation metric. A network that
+diverged counts as the worst finished one, and is marked, so that no outcome is dropped or invented in silence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 
 from aelle.config import ConfigError, Experiment, load_experiment
 from aelle.hyperparameters import NAMES
-from aelle.records import ExperimentFolder, RecordsError, read_records
+from aelle.records import ExperimentFolder, Metric, RecordsError, outcomes, read_records
 
 MINIMUM_NETWORKS = 20
 SPECTRUM_COLUMNS = ("spectrum", "spectrum_se", "spectrum_std", "trusted_count")
@@ -30,25 +30,6 @@ _UNIFORM = {
 
 class EmbeddingError(ValueError):
     """Data or a checkpoint that the autoencoder cannot use; the message says what would be right."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """The validation metric that is predicted."""
-
-    name: str
-    higher_is_better: bool
-
-    def oriented(self, values: np.ndarray) -> np.ndarray:
-        """Return the values with their sign set so that higher is better."""
-        return values if self.higher_is_better else -values
-
-    def worst(self, values: np.ndarray) -> float:
-        """Return the worst of the finite values; zero where there is none."""
-        finite = values[np.isfinite(values)]
-        if finite.size == 0:
-            return 0.0
-        return float(finite.min() if self.higher_is_better else finite.max())
 
 
 @dataclass(frozen=True)
@@ -144,7 +125,7 @@ def load_dataset(folder: ExperimentFolder, target: Literal["final", "best"] | No
     records = read_records(folder)
     described = _one_of_each(records, experiment)
     metric = Metric(described["metric_name"], bool(described["higher_is_better"]))
-    networks, excluded = _outcomes(
+    networks, excluded = _with_outcome(
         records, metric, experiment.training.epochs, target or experiment.prediction.target
     )
     spectra = spectrum_rows(records)
@@ -225,33 +206,15 @@ def _one_of_each(records: pd.DataFrame, experiment: Experiment) -> dict[str, str
     return values
 
 
-def _outcomes(
-    records: pd.DataFrame, metric: Metric, final_epoch: int, target: str
+def _with_outcome(
+    records: pd.DataFrame, metric: Metric, final_epoch: int, target: Literal["final", "best"]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Give every network its target, or count it under the reason why it has none."""
+    """Networks that have an outcome, with their hyperparameters; and how many have none, by the reason."""
     first = records.groupby("network_id", sort=True).first()
     networks = first[[name for name in NAMES if name in first]].copy()
-    status = records.groupby("network_id")["status"].agg(_decisive_status)
-    value = _target_values(records, metric, final_epoch, target).reindex(networks.index)
-    finished = records.loc[records["epoch"] == final_epoch, "network_id"]
-    ended = networks.index.isin(finished)
-    diverged = (status == "diverged") | (ended & (status == "ok") & ~np.isfinite(value))
-    reason = status.where(status.isin(["failed", "pruned"])).mask(~ended & (status == "ok"), "unfinished")
-    excluded = reason.dropna().value_counts().sort_index().to_dict()
-    networks["diverged"] = diverged
-    networks["target"] = value.mask(diverged)
-    networks = networks[reason.isna()]
-    if networks["target"].notna().any():
-        networks = networks.fillna({"target": metric.worst(networks["target"].to_numpy(float))})
-    return networks, {str(why): int(count) for why, count in excluded.items()}
-
-
-def _decisive_status(statuses: pd.Series) -> str:
-    return next((name for name in ("diverged", "failed", "pruned") if (statuses == name).any()), "ok")
-
-
-def _target_values(records: pd.DataFrame, metric: Metric, final_epoch: int, target: str) -> pd.Series:
-    if target == "final":
-        return records[records["epoch"] == final_epoch].set_index("network_id")["val_metric"]
-    groups = records.groupby("network_id")["val_metric"]
-    return groups.max() if metric.higher_is_better else groups.min()
+    ended = outcomes(records, metric, final_epoch, target)
+    networks["diverged"] = ended["outcome"] == "diverged"
+    networks["target"] = ended["target"]
+    has_outcome = ended["outcome"].isin(["ok", "diverged"])
+    excluded = ended.loc[~has_outcome, "outcome"].value_counts().sort_index().to_dict()
+    return networks[has_outcome], {str(why): int(count) for why, count in excluded.items()}

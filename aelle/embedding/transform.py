@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aelle.embedding.channels import Measured, require_channels, resample
-from aelle.embedding.dataset import Metric
+from aelle.records import Metric
 
 __all__ = ["ContextTransform", "SpectraTransform", "Standardisation", "TargetTransform", "resample"]
 

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from aelle.config import ConfigError, load_experiment
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.ragged import Ragged
-from aelle.records import SCHEMA, ExperimentFolder, RecordsError, read_records
+from aelle.records import SCHEMA, ExperimentFolder, Metric, RecordsError, outcomes, read_records
 
 LATENT = re.compile(r"latent_(\d+)$")
 _SCALARS = [field.name for field in SCHEMA if not pa.types.is_nested(field.type)]
@@ -111,7 +112,7 @@ def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
     _summarise_spectra(records, spectra)
     ids = pd.Index(known).append(pd.Index(sorted(set(records["network_id"]) - set(known))))
     records.insert(0, "network", ids.get_indexer(pd.Index(records["network_id"])))
-    networks = _networks(records).reindex(range(len(ids)))
+    networks = _networks(records, _final_epoch(folder)).reindex(range(len(ids)))
     networks["network_id"] = ids
     notes: list[str] = []
     points = _points(folder, records, networks, notes)
@@ -144,19 +145,27 @@ def _summarise_spectra(records: pd.DataFrame, spectra: Ragged) -> None:
     records["positive_exponents"] = positive.reduce_finite(np.add, 0)
 
 
-def _networks(records: pd.DataFrame) -> pd.DataFrame:
+def _networks(records: pd.DataFrame, final_epoch: int) -> pd.DataFrame:
     """One row a network: what never changes, and how it ended."""
     changing = ("epoch", "train_loss", "val_loss", "val_metric", "status", "trusted_count", "certificate")
     groups = records.groupby("network")
     fixed = [name for name in _SCALARS if name not in changing and not name.endswith("_seconds")]
     networks = groups[fixed].first()
-    networks["outcome"] = groups["status"].last()
     networks["last_epoch"] = groups["epoch"].last()
-    networks["final_metric"] = groups["val_metric"].last()  # last non-missing value
-    better = networks["higher_is_better"].astype("boolean").fillna(True).astype(bool)
-    best, least = groups["val_metric"].max(), groups["val_metric"].min()
-    networks["best_metric"] = best.where(better, least)
+    known = networks["higher_is_better"].dropna()
+    metric = Metric(str(networks["metric_name"].iloc[0]), bool(known.iloc[0]) if len(known) else True)
+    final, best = (outcomes(records, metric, final_epoch, target) for target in ("final", "best"))
+    ids = networks["network_id"]
+    networks["outcome"] = ids.map(final["outcome"])
+    networks["final_metric"], networks["best_metric"] = ids.map(final["target"]), ids.map(best["target"])
     return networks
+
+
+def _final_epoch(folder: ExperimentFolder) -> int:
+    try:
+        return load_experiment(folder.require().experiment_file).training.epochs
+    except (ConfigError, RecordsError) as error:
+        raise ExplorerError(str(error)) from error
 
 
 def _points(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from aelle.explorer.data import ExplorerData
+from aelle.records import OUTCOMES
 
 
 def experiment_facts(data: ExplorerData) -> str:
@@ -19,7 +18,7 @@ def experiment_facts(data: ExplorerData) -> str:
         shown = ", ".join(map(str, epochs)) if len(epochs) <= 6 else f"{epochs[0]} to {epochs[-1]}"
         facts.append(f"spectra at epoch{'s' if len(epochs) > 1 else ''} {shown}")
     bad = data.networks["outcome"].value_counts()
-    facts += [f"{bad[name]} {name}" for name in ("diverged", "failed", "pruned") if name in bad]
+    facts += [f"{bad[name]} {name}" for name in OUTCOMES if name in bad and name != "ok"]
     return " · ".join(facts)
 
 
@@ -29,6 +28,10 @@ def about_network(data: ExplorerData, network: int) -> str:
     words = f"{row['architecture']} of {row['hidden_size']}"
     if row["num_layers"] > 1:
         words += f" × {row['num_layers']} layers"
-    if not math.isnan(row["final_metric"]):
-        words += f", final {data.metric_name} {row['final_metric']:.3f}"
-    return words if row["outcome"] == "ok" else f"{words}, {row['outcome']}"
+    return f"{words}, {how_it_ended(data, network)}"
+
+
+def how_it_ended(data: ExplorerData, network: int) -> str:
+    """The outcome of one network: `final accuracy 0.953`, or `diverged`."""
+    outcome, metric = data.networks.loc[network, ["outcome", "final_metric"]]
+    return f"final {data.metric_name} {metric:.3f}" if outcome == "ok" else str(outcome)

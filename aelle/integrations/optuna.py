@@ -24,8 +24,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from aelle.integrations.rule import PredictsFinalMetric, PruningRule, Verdict, better, require_fit
+from aelle.integrations.rule import PredictsFinalMetric, PruningRule, Verdict, require_fit
 from aelle.prediction.predictor import Predictor
+from aelle.records import best_of
 
 try:
     import optuna
@@ -93,5 +94,5 @@ class SpectrumPruner(optuna.pruners.BasePruner):
         if found["predicted"] is None:  # diverged, or an epoch at which the predictor says nothing
             return Verdict(bool(found["stop"]), int(found["epoch"]), str(found["reason"]))
         complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        best = better((trial.value for trial in complete), self._predictor.higher_is_better)
+        best = best_of((trial.value for trial in complete), self._predictor.higher_is_better)
         return self._rule.judge(found, self._predictor, best)

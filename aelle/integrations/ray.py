@@ -25,10 +25,10 @@ from aelle.integrations.rule import (
     PredictsFinalMetric,
     PruningRule,
     Verdict,
-    better,
     require_fit,
 )
 from aelle.prediction.predictor import Predictor
+from aelle.records import best_of
 
 try:
     from ray.tune import Stopper
@@ -109,4 +109,4 @@ class SpectrumStopper(Stopper):
         if self._metric not in result:
             reported = ", ".join(sorted(str(name) for name in result))
             raise IntegrationError(f"trials do not report {self._metric!r}; they report {reported}")
-        self._best = better((self._best, float(result[self._metric])), self._predictor.higher_is_better)
+        self._best = best_of((self._best, float(result[self._metric])), self._predictor.higher_is_better)

@@ -176,11 +176,5 @@ def require_fit(
             )
 
 
-def better(values: Iterable[float | None], higher_is_better: bool) -> float | None:
-    """Return the best of the finite values, or None where there is none."""
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    return (max if higher_is_better else min)(finite) if finite else None
-
-
 def _direction(higher_is_better: bool | None) -> str | None:
     return None if higher_is_better is None else ("maximize" if higher_is_better else "minimize")

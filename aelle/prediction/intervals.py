@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from aelle.embedding.dataset import Metric, SpectraDataset
+from aelle.embedding.dataset import SpectraDataset
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction.ladder import BASELINES
+from aelle.records import Metric
 
 _END = 0.35  # a tenth of the range of standardised ranks
 

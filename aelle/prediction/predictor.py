@@ -19,7 +19,7 @@ import pandas as pd
 from aelle.config import Experiment
 from aelle.embedding.channels import is_change
 from aelle.embedding.checkpoint import FittedAutoencoder
-from aelle.embedding.dataset import Metric, SpectraDataset
+from aelle.embedding.dataset import SpectraDataset
 from aelle.prediction import explanation
 from aelle.prediction.checks import require_one_unit
 from aelle.prediction.errors import PredictorError
@@ -27,6 +27,7 @@ from aelle.prediction.new_networks import NewNetworks, select
 from aelle.prediction.occlusion import MedianSpectra
 from aelle.prediction.stage import Stage, Table
 from aelle.prediction.views import readable
+from aelle.records import Metric
 
 __all__ = ["Predictor", "PredictorError"]
 

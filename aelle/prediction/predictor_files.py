@@ -21,11 +21,11 @@ import pyarrow as pa
 
 from aelle.config import dump_experiment
 from aelle.embedding import checkpoint
-from aelle.embedding.dataset import EmbeddingError, Metric, read_experiment
+from aelle.embedding.dataset import EmbeddingError, read_experiment
 from aelle.prediction.errors import PredictorError
 from aelle.prediction.occlusion import MedianSpectra
 from aelle.prediction.stage import Table
-from aelle.records import ExperimentFolder, RecordsError, write_bytes, write_frame, write_json
+from aelle.records import ExperimentFolder, Metric, RecordsError, write_bytes, write_frame, write_json
 
 if TYPE_CHECKING:
     from aelle.prediction.predictor import Predictor

@@ -11,7 +11,6 @@ import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 
-from aelle.embedding.dataset import Metric
 from aelle.embedding.transform import TargetTransform
 from aelle.hyperparameters import NAMES as HYPERPARAMETERS
 from aelle.prediction.intervals import Scale, conformal_interval
@@ -19,6 +18,7 @@ from aelle.prediction.known import Numbers
 from aelle.prediction.ladder import trees
 from aelle.prediction.new_networks import CURVES
 from aelle.prediction.views import cross_fitted, stacking_weights
+from aelle.records import Metric
 
 SIZE, HYPER, METRIC, LOSSES = "architecture and size", "hyperparameters", "validation curve", "losses"
 HEADS = ("aelle", "aelle_in_context")  # in the columns of the table

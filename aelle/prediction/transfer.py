@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aelle.embedding.dataset import MINIMUM_NETWORKS, Metric, SpectraDataset, load_dataset
+from aelle.embedding.dataset import MINIMUM_NETWORKS, SpectraDataset, load_dataset
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction.checks import require_varied
 from aelle.prediction.cross_validation import cross_validate, prediction_epochs
 from aelle.prediction.errors import PredictionError
 from aelle.prediction.evaluate import METHODS
 from aelle.prediction.metrics import spearman, spearman_interval
-from aelle.records import ExperimentFolder
+from aelle.records import ExperimentFolder, Metric
 
 
 @dataclass(frozen=True)

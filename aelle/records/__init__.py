@@ -23,23 +23,29 @@ from aelle.records.folder import ExperimentFolder, RecordsError
 from aelle.records.frame import Records, weight_statistics_frame
 from aelle.records.incidents import append_failure, append_pruned, read_failures
 from aelle.records.normalised_index import normalised_index, resample_rows
+from aelle.records.outcome import OUTCOMES, STOPPED, Metric, best_of, outcomes
 from aelle.records.reading import read_arrow, read_records, read_table, record_files
 from aelle.records.schema import LATER_COLUMNS, SCHEMA, STATUSES, TIMINGS
 
 __all__ = [
     "LATER_COLUMNS",
+    "Metric",
+    "OUTCOMES",
     "Records",
     "RecordsError",
     "ExperimentFolder",
     "SCHEMA",
+    "STOPPED",
     "STATUSES",
     "TIMINGS",
     "append_failure",
     "append_pruned",
     "atomic",
+    "best_of",
     "discard_epochs",
     "finish_cohort",
     "normalised_index",
+    "outcomes",
     "read_arrow",
     "read_failures",
     "read_records",

@@ -13,6 +13,7 @@ from aelle.explorer.data import ExplorerData
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures.spectra import decoded_spectrum
 from aelle.explorer.source import Source
+from aelle.explorer.summary import how_it_ended
 from aelle.explorer.theme import Theme, theme_named
 from aelle.explorer.walk import Walker, climbed, moved, placed, start_of, walker
 
@@ -96,7 +97,7 @@ def _spectra(data: ExplorerData, here: Walker, focus: int | None, epoch: int, th
 def _nearest(data: ExplorerData, here: Walker) -> list[Any]:
     buttons = [
         html.Button(
-            f"{data.networks['network_id'][network]} ({data.networks['final_metric'][network]:.3f})",
+            f"{data.networks['network_id'][network]} ({how_it_ended(data, network)})",
             id={"type": "row", "network": network}, n_clicks=0, title=f"distance {distance:.3g} in the latent space",
         )
         for network, distance in here.nearest
