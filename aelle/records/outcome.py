@@ -71,7 +71,7 @@ def outcomes(
     outcome = np.where(ended, np.where(np.isfinite(value), "ok", "diverged"), "unfinished").astype(object)
     for status in reversed(STOPPED):
         outcome[ids.isin(rows.index[(rows["status"] == status).to_numpy()])] = status
-    reached = value.where(outcome == "ok").to_numpy()
+    reached = np.where(outcome == "ok", value.to_numpy(float), np.nan)
     reached[outcome == "diverged"] = metric.worst(reached)
     return pd.DataFrame({"outcome": outcome, "target": reached}, index=ids)
 
