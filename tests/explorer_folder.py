@@ -85,9 +85,7 @@ def write_many_points(root, networks):
     frame["spectrum"] = list(-np.sort(random.random((networks, 16)), axis=1).astype(np.float32))
     for file in folder.records.rglob("*.parquet"):
         file.unlink()
-    write_table(
-        folder.finished_file("many"), pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False)
-    )
+    write_table(folder.cohort_file("many"), pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False))
     latents = random.normal(size=(networks, 8)).astype(np.float32)
     columns = {f"latent_{k}": latents[:, k] for k in range(8)}
     write_frame(

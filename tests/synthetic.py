@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from aelle.config import dump_experiment, parse_experiment
-from aelle.records import ExperimentFolder, finish_cohort, write_bytes, write_epoch
+from aelle.records import ExperimentFolder, write_bytes, write_epoch
 
 EPOCHS = 6
 SMALL_AUTOENCODER = {"epochs": 20, "forest_trees": 4}  # where a test is not about how well it predicts
@@ -31,7 +31,6 @@ def write_synthetic_experiment(
         for epoch in range(EPOCHS + 1):
             rows = [_row(m, epoch, cohort, name) for m in members[start : start + 20]]
             write_epoch(folder, cohort, epoch, [row for row in rows if row is not None])
-        finish_cohort(folder, cohort)
     return folder
 
 

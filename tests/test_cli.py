@@ -9,8 +9,8 @@ from filelock import FileLock
 from aelle import cli
 from aelle.config import dump_experiment
 from aelle.records import ExperimentFolder
+from tests.small_collection import experiment
 from tests.synthetic import write_synthetic_experiment
-from tests.test_collection import experiment
 
 
 def run(capsys, monkeypatch, *arguments):
@@ -103,7 +103,7 @@ def test_missing_and_foreign_files_are_one_line(aelle, tmp_path, toml):
 
 def test_a_corrupt_record_file_stops_every_stage_and_is_kept(aelle, tmp_path):
     folder = write_synthetic_experiment(tmp_path / "x", networks=40)
-    corrupt = folder.finished_file("cohort0001")
+    corrupt = folder.cohort_file("cohort0001")
     corrupt.write_bytes(corrupt.read_bytes()[:1000])
     for stage in ("train", "predict", "status"):
         code, _, errors = aelle(stage, folder.root)

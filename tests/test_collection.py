@@ -21,32 +21,14 @@ from aelle.collection.collect import CollectionStopped, collect
 from aelle.collection.search_space import variants
 from aelle.collection.status import status
 from aelle.collection.training import NativeTraining, build_network
-from aelle.config import ConfigError, dump_experiment, parse_experiment
-from aelle.records import TIMINGS, ExperimentFolder, RecordsError, read_failures, read_records, write_bytes
+from aelle.config import ConfigError, dump_experiment
+from aelle.records import ExperimentFolder, RecordsError, read_failures, read_records, write_bytes
 from aelle.spectra import lyapunov_spectrum
 from aelle.tasks.registry import make_task
 from tests import faulty
+from tests.small_collection import comparable, experiment
 
 ROOT = Path(__file__).parent.parent
-FAST_TASK = {"name": "latch", "options": {"delay": 5, "train": 1024, "validation": 64}}
-
-
-def experiment(**sections):
-    networks = {"hidden_size": 6, "per_combination": 3, "init_gain": {"uniform": [0.5, 3.0]}, "dropout": 0.1}
-    content = {
-        "name": "fast",
-        "task": FAST_TASK,
-        "networks": networks | sections.pop("networks", {}),
-        "training": {"epochs": 4, "batch_size": 64, "workers": 2, "cohort_size": 2}
-        | sections.pop("training", {}),
-        "spectrum": {"epochs": [0, 2], "sequences": 3, "steps": 20, "warmup": 10},
-    }
-    return parse_experiment({**content, **sections})
-
-
-def comparable(folder):
-    """Records without what may differ between equal runs: seconds, and how cohorts were cut."""
-    return read_records(folder).drop(columns=[*TIMINGS, "cohort"])
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +83,7 @@ def wait_for_epoch(process, folder, deadline=60):
     """Wait until some cohort has recorded an epoch but the run has not ended."""
     until = time.monotonic() + deadline
     while time.monotonic() < until and process.poll() is None:
-        if list(folder.glob("records/*/epoch-0001.parquet")):
+        if faulty.has_recorded(folder, 1):
             return
         time.sleep(0.005)
     pytest.fail(f"the run gave no epoch to interrupt at: exit {process.poll()}")
@@ -166,7 +148,7 @@ import time
 from aelle.collection.collect import collect
 from aelle.collection.engines import LocalProcesses
 from tests.faulty import kill_worker_once
-from tests.test_collection import experiment
+from tests.small_collection import experiment
 
 class Counting(LocalProcesses):
     def run(self, function, job, cohorts, report):
@@ -288,7 +270,7 @@ def test_a_damaged_file_of_records_stops_a_collection_before_it_trains(quiet, tm
     shutil.copytree(quiet.root, folder.root)
     damaged = sorted(folder.records.iterdir())[0]
     damaged.write_bytes(damaged.read_bytes()[:-500])
-    with pytest.raises(RecordsError, match=f"{damaged}: not a readable Parquet file .*; remove it and rerun"):
+    with pytest.raises(RecordsError, match=f"{damaged}: damaged .* move it out of records/"):
         collect(experiment(), folder, progress=False)
     damaged.unlink()
     collect(experiment(), folder, progress=False)
@@ -378,7 +360,7 @@ def test_status_tells_how_far_a_collection_is(quiet, tmp_path):
     assert done.as_dict() | {"best_metric": None} == {
         "experiment": "fast", "running": False, "networks": 9, "started": 9, "finished": 9, "diverged": 0,
         "failed": 0, "pruned": 0, "network_epochs": 45, "network_epochs_total": 45, "best_metric": None,
-        "metric_name": "accuracy", "last_failure": None,
+        "metric_name": "accuracy", "last_failure": None, "notes": [],
     }  # fmt: skip
     assert done.best_metric == read_records(quiet).val_metric.max()
     fresh = ExperimentFolder(tmp_path)

@@ -13,7 +13,7 @@ from aelle.collection.status import status
 from aelle.records import ExperimentFolder, RecordsError
 from aelle.recurrent.elman import TanhRNN
 from tests import faulty
-from tests.test_collection import comparable, experiment
+from tests.small_collection import comparable, experiment
 
 
 class InThisProcess:

@@ -20,9 +20,10 @@ from aelle.integrations.watch import SpectrumWatch
 from aelle.prediction.predictor import Predictor, PredictorError
 from aelle.records import ExperimentFolder, read_records
 from aelle.spectra import lyapunov_spectrum, readout_growth
+from tests.faulty import has_recorded
+from tests.small_collection import comparable, experiment
 from tests.synthetic import SMALL_AUTOENCODER, write_synthetic_experiment
 from tests.test_cli import aelle  # noqa: F401
-from tests.test_collection import comparable, experiment
 
 FINALS = np.linspace(0, 1, 101)  # of the stand-in's training networks
 
@@ -391,7 +392,7 @@ def test_a_resumed_collection_prunes_what_an_uninterrupted_one_does(tmp_path):
     broken = StopsOnce(predictor, tmp_path / "resumed")
     with pytest.raises(ZeroDivisionError):
         collect(settings, tmp_path / "x", progress=False, on_epoch=broken)
-    assert list((tmp_path / "x" / "records").glob("*/epoch-0001.parquet"))
+    assert has_recorded(tmp_path / "x", 1)
     (tmp_path / "resumed").touch()
     collect(settings, tmp_path / "x", progress=False, on_epoch=broken)
     pd.testing.assert_frame_equal(

@@ -136,7 +136,7 @@ def test_backends_are_chosen_by_device_and_task(task):
 @pytest.mark.slow
 def test_a_population_is_collected_like_any_cohort(tmp_path):
     from aelle.collection.collect import collect
-    from tests.test_collection import comparable, experiment
+    from tests.small_collection import comparable, experiment
 
     networks = {"architecture": "gru", "dropout": 0.0}
     native, population = (

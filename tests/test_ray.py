@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from aelle.collection.collect import collect
+from aelle.collection.status import status
 from aelle.records import ExperimentFolder
-from tests.test_collection import comparable, experiment
+from tests.faulty import has_recorded
+from tests.small_collection import comparable, experiment
 
 ray = pytest.importorskip("ray", reason="needs the ray extra")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -28,10 +30,10 @@ def test_a_killed_node_costs_nothing(tmp_path):
     unfinished_when_killed = []
 
     def kill_once_it_works():
-        while not list((tmp_path / "x" / "records").glob("*/epoch-0001.parquet")):
+        while not has_recorded(tmp_path / "x", 1):
             time.sleep(0.01)
         cluster.remove_node(doomed, allow_graceful=False)
-        unfinished_when_killed.append(9 - len(list((tmp_path / "x" / "records").glob("*.parquet"))))
+        unfinished_when_killed.append(18 - status(ExperimentFolder(tmp_path / "x")).finished)
 
     try:
         cluster.wait_for_nodes()

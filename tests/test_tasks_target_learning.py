@@ -176,7 +176,7 @@ def test_recorded_spectra_start_from_the_state_the_network_is_running_in(tmp_pat
     task, cohort = make_task("target_learning", SMALL), Cohort(tuple(variants(settings)))
     folder, driving = ExperimentFolder(tmp_path), driving_sequences(settings, task)
     run_cohort(Job(settings, folder, task, driving), cohort)
-    last = read_table(folder.finished_file(cohort.cohort_id)).to_pylist()[-1]
+    last = read_table(folder.cohort_file(cohort.cohort_id)).to_pylist()[-1]
     learning = NativeTraining(cohort, task, 1)
     for _ in learning:
         pass

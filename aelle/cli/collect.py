@@ -10,6 +10,7 @@ import click
 from aelle.cli import arguments
 
 if TYPE_CHECKING:
+    from aelle.collection.collect import CollectionSummary
     from aelle.collection.ray_engine import RayCluster
     from aelle.config import Experiment
     from aelle.integrations.collection import RecordsPruner
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
 @arguments.output
 @arguments.overrides
 @arguments.quiet
-@click.option("--retry-failed", is_flag=True, help="Run again the cohorts in which networks failed.")
+@click.option("--retry-failed", is_flag=True, help="Train again the networks that failed.")
 @click.option("--extend", is_flag=True, help="Add the networks of a wider search space to the folder.")
+@click.option(
+    "--allow-other-versions",
+    is_flag=True,
+    help="Go on though the records were begun with another minor version of torch.",
+)
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--address", help="Address of a running Ray cluster [default: start one on this machine].")
 @click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Share of a GPU a Ray task needs.")
@@ -48,6 +54,7 @@ def collect(
     quiet: bool,
     retry_failed: bool,
     extend: bool,
+    allow_other_versions: bool,
     engine: str,
     address: str | None,
     gpus: float,
@@ -57,25 +64,34 @@ def collect(
 ) -> None:
     """Train networks and record their spectra.
 
-    Stop it however you like; the same command resumes where it was.
+    Stop it however you like; the same command resumes where it was. Exit code 1 says that networks failed.
     """
     experiment, folder = arguments.load(experiment_file, output, overrides)
-    collect_records(
+    summary = collect_records(
         experiment,
         folder,
         progress=not quiet,
         on_epoch=None if prune is None else _pruner(experiment, prune, prune_quantile, prune_by),
         retry_failed=retry_failed,
         extend=extend,
+        allow_other_versions=allow_other_versions,
         engine=_cluster(engine, address, gpus),
     )
+    if summary.statuses.get("failed"):
+        click.get_current_context().exit(1)
 
 
-def collect_records(experiment: Experiment, folder: ExperimentFolder, **options: Any) -> None:
+def collect_records(experiment: Experiment, folder: ExperimentFolder, **options: Any) -> CollectionSummary:
     """Collect, and say how it went."""
     from aelle.collection.collect import collect
 
-    click.echo(collect(experiment, folder, **options))
+    summary = collect(experiment, folder, **options)
+    click.echo(summary)
+    for note in summary.notes:
+        click.echo(f"aelle: {note}", err=True)
+    if summary.statuses.get("failed"):
+        click.echo(f"aelle: why networks failed, and how to run them again: {folder.failures}", err=True)
+    return summary
 
 
 def _cluster(engine: str, address: str | None, gpus: float) -> RayCluster | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -46,6 +47,11 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else (signal.SIGTERM,):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, _end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal that cannot show a letter must not end a command
+            stream.reconfigure(errors="replace")
     sys.exit(_guarded(cli))
 
 
@@ -57,7 +63,7 @@ def _guarded(command: Callable[..., Any]) -> int:
     if os.environ.get("AELLE_DEBUG"):
         return command(standalone_mode=False) or 0
     try:
-        command(standalone_mode=False)
+        return command(standalone_mode=False) or 0
     except (click.exceptions.Abort, KeyboardInterrupt) as error:  # click turns the latter into the former
         cause = error.__cause__ or error
         number = cause.number if isinstance(cause, _Ended) else signal.SIGINT
@@ -68,7 +74,6 @@ def _guarded(command: Callable[..., Any]) -> int:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         # Every error a user can cause is one of these, with its own sentence; AELLE_DEBUG=1 shows where.
         return _complain(" ".join(str(error).split()) or type(error).__name__, 2)
-    return 0
 
 
 def _complain(message: str, code: int) -> int:

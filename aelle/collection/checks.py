@@ -5,7 +5,6 @@ from __future__ import annotations
 from aelle.collection.search_space import Variant, cohorts, variants
 from aelle.collection.training import build_network
 from aelle.config import ConfigError, Experiment
-from aelle.records import ExperimentFolder, read_arrow, record_files
 from aelle.tasks.task import Task
 
 
@@ -39,13 +38,3 @@ def _check_shape(variant: Variant, task: Task) -> None:
         raise ConfigError(
             f"networks: {variant['architecture']} of {variant['hidden_size']} units cannot be built: {reason}"
         ) from error
-
-
-def check_readable(folder: ExperimentFolder) -> None:
-    """Refuse a damaged file of records before training, not when its cohort is merged.
-
-    Raises:
-        RecordsError: naming the file.
-    """
-    if record_files(folder.records):
-        read_arrow(folder, [])

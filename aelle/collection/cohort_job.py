@@ -7,27 +7,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from aelle.collection.backend import Backend
 from aelle.collection.search_space import Cohort
 from aelle.collection.training import Epoch, NativeTraining, Trainee
+from aelle.collection.versions import versions
 from aelle.collection.weight_statistics import weight_statistics
 from aelle.config import Experiment
 from aelle.records import (
+    BLANK,
+    CohortRecords,
+    DamagedFileError,
     ExperimentFolder,
-    append_pruned,
+    RecordsError,
     best_of,
-    discard_epochs,
-    finish_cohort,
-    read_table,
+    network_states,
+    read_bytes,
     write_bytes,
-    write_epoch,
 )
 from aelle.spectra import LyapunovSpectrum, cohort_readout_growth, lyapunov_spectra
 from aelle.tasks.task import Task
@@ -43,7 +46,8 @@ class Job:
     """What every cohort of an experiment needs besides itself.
 
     `on_epoch` is called with the rows of each epoch and returns the ids of networks to prune, or a mapping
-    from them to the reason, which is then recorded in pruned.jsonl.
+    from them to the reason, which is then recorded as their `cause`. Networks of which `again` holds the ids
+    are trained anew though they have ended.
     """
 
     experiment: Experiment
@@ -53,16 +57,18 @@ class Job:
     on_epoch: OnEpoch | None = None
     backend: Backend = field(default_factory=Backend)
     noise: Tensor | None = None  # driving sequences of the spectrum under noise, where it is asked for
+    again: frozenset[str] = frozenset()
 
 
 @dataclass
 class CohortResult:
-    """What became of a cohort: final status by network, and the failures with their causes."""
+    """What became of a cohort: final status by network, the failures with their causes, and what is to be said."""
 
     cohort_id: str
     statuses: dict[str, str]
     best_metric: float | None
     failures: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def run_cohort(
@@ -70,30 +76,46 @@ def run_cohort(
 ) -> CohortResult:
     """Train a cohort to its end and record every epoch; `report` hears of each network-epoch done.
 
-    Resumes from the cohort's checkpoint where there is one. The order of writing (records, then
-    checkpoint) makes a kill at any point cost at most the running epoch.
+    What is left to do is what the records say: the networks that have not reached their end are trained, from the
+    cohort's checkpoint where there is one. The order of writing (records, then checkpoint) makes a kill at any
+    point cost at most the running epoch.
     """
-    training, resumed = _start(job, cohort)
-    _show_recorded(job, cohort, resumed)
-    report(sum(_epochs_done(t, resumed, training.epochs) for t in training.trainees))
-    failures = []
-    best = None
-    for epoch in training:
-        spectra = _spectra(job, epoch)
-        rows = [_row(job, cohort, epoch, t) | spectra.get(t.variant.network_id, {}) for t in epoch.trainees]
-        failures += [_failure(epoch, t) for t in epoch.trainees if t.status == "failed"]
-        pruned = _prune(job, epoch, rows)
-        write_epoch(job.folder, cohort.cohort_id, epoch.number, rows)
-        for network_id, reason in pruned.items():
-            append_pruned(job.folder, network_id, epoch.number, reason)
-        _write_checkpoint(job.folder, cohort, training)
-        best = best_of([best, *(row["val_metric"] for row in rows)], job.task.higher_is_better)
-        report(sum(_epochs_done(t, epoch.number, training.epochs) - epoch.number for t in epoch.trainees))
-    finish_cohort(job.folder, cohort.cohort_id)
+    records = CohortRecords(job.folder, cohort.cohort_id, versions(job.backend.device))
+    epochs, recorded = job.experiment.training.epochs, _ended(job, records)
+    left = [v for v in cohort.variants if v.network_id not in recorded]
+    result = CohortResult(cohort.cohort_id, recorded, None)
+    report((len(cohort.variants) - len(left)) * (epochs + 1))
+    if left:
+        training, resumed = _start(job, Cohort(tuple(left)), records, result.notes)
+        _show_recorded(job, records, resumed)
+        report(sum(_epochs_done(t, resumed, epochs) for t in training.trainees))
+        for epoch in training:
+            _record(job, cohort, epoch, records, result)
+            _write_checkpoint(job.folder, cohort.cohort_id, training)
+            report(sum(_epochs_done(t, epoch.number, epochs) - epoch.number for t in epoch.trainees))
+        result.statuses |= {t.variant.network_id: t.status for t in training.trainees}
     if not job.experiment.training.keep_checkpoints:
         job.folder.checkpoint(cohort.cohort_id).unlink(missing_ok=True)
-    statuses = {t.variant.network_id: t.status for t in training.trainees}
-    return CohortResult(cohort.cohort_id, statuses, best, failures)
+    return result
+
+
+def _ended(job: Job, records: CohortRecords) -> dict[str, str]:
+    """Final status by network, of those of which nothing more is to be recorded."""
+    states = network_states(records.rows, job.experiment.training.epochs)
+    ended = states[states["complete"]]
+    failed = ended.index.isin(job.again) & (ended["status"] == "failed")
+    return {str(network): str(status) for network, status in ended.loc[~failed, "status"].items()}
+
+
+def _record(job: Job, cohort: Cohort, epoch: Epoch, records: CohortRecords, result: CohortResult) -> None:
+    """Take the spectra of an epoch, ask which networks to stop, and write all of it down at once."""
+    spectra = _spectra(job, epoch)
+    rows = [_row(job, cohort, epoch, t) | spectra.get(t.variant.network_id, {}) for t in epoch.trainees]
+    result.failures += [_failure(epoch, t) for t in epoch.trainees if t.status == "failed"]
+    _prune(job, epoch, rows)
+    records.write_epoch(epoch.number, rows)
+    known = [result.best_metric, *(row["val_metric"] for row in rows)]
+    result.best_metric = best_of(known, job.task.higher_is_better)
 
 
 def _epochs_done(trainee: Trainee, epoch: int, epochs: int) -> int:
@@ -116,7 +138,7 @@ def _row(job: Job, cohort: Cohort, epoch: Epoch, trainee: Trainee) -> dict[str, 
     }
     if job.experiment.spectrum.at(epoch.number):  # the baseline that spectra are compared with
         row["weight_statistics"] = weight_statistics(trainee.network)
-    return row | {"status": trainee.status}
+    return row | {"status": trainee.status, "cause": trainee.error, "cause_at": trainee.error_line}
 
 
 def _spectra(job: Job, epoch: Epoch) -> dict[str, dict[str, Any]]:
@@ -215,21 +237,22 @@ def _readout_growth(job: Job, trainees: Sequence[Trainee]) -> list[list[float]]:
     return growth
 
 
-def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Stop the networks that `on_epoch` names; return those for which it gives a reason."""
+def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> None:
+    """Stop the networks that `on_epoch` names, for the reason that it may give."""
     asked = job.on_epoch(rows) if job.on_epoch is not None else ()
     for trainee, row in zip(epoch.trainees, rows, strict=True):
         if trainee.active and row["network_id"] in asked:
             trainee.status = row["status"] = "pruned"
-    return dict(asked) if isinstance(asked, Mapping) else {}
+            row["cause"] = asked[row["network_id"]] if isinstance(asked, Mapping) else None
 
 
-def _show_recorded(job: Job, cohort: Cohort, resumed: int) -> None:
+def _show_recorded(job: Job, records: CohortRecords, resumed: int) -> None:
     """Show `on_epoch` the epochs recorded before, so that it knows what it would in an uninterrupted run."""
     if job.on_epoch is None:
         return
+    rows = records.rows.to_pylist()
     for number in range(resumed + 1):
-        job.on_epoch(read_table(job.folder.epoch_file(cohort.cohort_id, number)).to_pylist())
+        job.on_epoch([row for row in rows if row["epoch"] == number])
 
 
 def _failure(epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
@@ -242,35 +265,47 @@ def _failure(epoch: Epoch, trainee: Trainee) -> dict[str, Any]:
     }
 
 
-def _write_checkpoint(folder: ExperimentFolder, cohort: Cohort, training: NativeTraining) -> None:
+def _write_checkpoint(folder: ExperimentFolder, cohort_id: str, training: NativeTraining) -> None:
     statuses = {trainee.variant.network_id: trainee.status for trainee in training.trainees}
-    metadata = {"epoch": str(training.next_epoch - 1), "statuses": json.dumps(statuses)}
+    metadata = {"epoch": str(training.next_epoch - 1), "statuses": json.dumps(statuses), "digest": BLANK}
     tensors = {name: tensor.contiguous() for name, tensor in training.state().items()}
-    write_bytes(folder.checkpoint(cohort.cohort_id), save(tensors, metadata))
+    write_bytes(folder.checkpoint(cohort_id), save(tensors, metadata))
 
 
-def _start(job: Job, cohort: Cohort) -> tuple[NativeTraining, int]:
-    """Build a cohort's training, restored from its checkpoint; with the checkpoint's epoch, -1 for none."""
+def _start(job: Job, left: Cohort, records: CohortRecords, notes: list[str]) -> tuple[NativeTraining, int]:
+    """Build the training of what is left, from the checkpoint where it fits; with its epoch, -1 for none."""
     epochs = job.experiment.training.epochs
-    training = job.backend.training(cohort, job.task, epochs)
-    try:
-        epoch = _restore(job.folder, cohort, training)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        # No usable checkpoint: the cohort starts anew and writes the same records again.
-        training, epoch = job.backend.training(cohort, job.task, epochs), -1
-    discard_epochs(job.folder, cohort.cohort_id, after=epoch)
+    training = job.backend.training(left, job.task, epochs)
+    checkpoint = job.folder.checkpoint(records.cohort)
+    epoch = -1
+    if checkpoint.exists():
+        try:
+            epoch = _restore(checkpoint, records, training)
+        except (OSError, RecordsError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            # The cohort starts anew and comes to the same records again.
+            notes.append(f"{checkpoint}: cannot be resumed from ({_brief(error)}); its networks began anew")
+            training = job.backend.training(left, job.task, epochs)
+    records.drop([v.network_id for v in left.variants], after=epoch)
     return training, epoch
 
 
-def _restore(folder: ExperimentFolder, cohort: Cohort, training: NativeTraining) -> int:
-    with safe_open(folder.checkpoint(cohort.cohort_id), framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    epoch = int(metadata["epoch"])
-    if not all(folder.epoch_file(cohort.cohort_id, e).exists() for e in range(epoch + 1)):
-        raise ValueError("the checkpoint is ahead of the records")
-    training.restore(tensors, json.loads(metadata["statuses"]), epoch)
+def _restore(checkpoint: Path, records: CohortRecords, training: NativeTraining) -> int:
+    content = read_bytes(checkpoint)
+    tensors = load(content)
+    metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+    epoch, statuses = int(metadata["epoch"]), json.loads(metadata["statuses"])
+    for trainee in training.trainees:
+        network = trainee.variant.network_id
+        if statuses.get(network) != "ok" or not records.holds(network, epoch):
+            raise ValueError("it is not of these records")
+    training.restore(tensors, statuses, epoch)
     return epoch
+
+
+def _brief(error: Exception) -> str:
+    if isinstance(error, DamagedFileError):
+        return error.what
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def driving_sequences(experiment: Experiment, task: Task, kind: str | None = None) -> Tensor:

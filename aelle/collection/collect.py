@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,28 +9,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
+import pandas as pd
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from aelle.collection.backend import chosen_backend
-from aelle.collection.checks import check_readable, checked_variants
+from aelle.collection.checks import checked_variants
 from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, driving_sequences, run_cohort
 from aelle.collection.engines import Engine, LocalProcesses
 from aelle.collection.ledger import claim
 from aelle.collection.search_space import Cohort
+from aelle.collection.versions import note_versions
 from aelle.config import Experiment
 from aelle.records import (
+    SCHEMA,
     ExperimentFolder,
     RecordsError,
-    append_failure,
+    adopt_epoch_files,
     best_of,
+    network_states,
     read_arrow,
     record_files,
     remove_partial_files,
-    write_json,
+    write_incidents,
 )
 from aelle.tasks.registry import make_task
+
+_LOCK_SECONDS = 1.0
 
 
 class CollectionStopped(RuntimeError):  # noqa: N818
@@ -40,12 +44,13 @@ class CollectionStopped(RuntimeError):  # noqa: N818
 
 @dataclass
 class CollectionSummary:
-    """What a collection did: networks by final status."""
+    """What a collection did: networks by final status, and what should be known besides."""
 
     folder: ExperimentFolder
     networks: int
     statuses: dict[str, int] = field(default_factory=dict)
     best_metric: float | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = [f"{count} {status}" for status, count in sorted(self.statuses.items()) if count]
@@ -62,14 +67,16 @@ def collect(
     retry_failed: bool = False,
     extend: bool = False,
     engine: Engine | None = None,
+    allow_other_versions: bool = False,
 ) -> CollectionSummary:
     """Train every network of an experiment and record it, epoch by epoch; resume where records exist.
 
     `on_epoch` is called in the workers with the rows of each cohort's epoch and returns the ids of networks
-    to stop there (status "pruned"), or a mapping from them to the reason, kept in pruned.jsonl.
-    `retry_failed` runs again the cohorts in which networks failed; `extend` adds the networks of a wider
+    to stop there (status "pruned"), or a mapping from them to the reason, kept with their records as `cause`.
+    `retry_failed` trains again the networks that failed; `extend` adds the networks of a wider
     search space to a folder that holds those of a narrower one.
-    `engine` is where cohorts run; local processes where None.
+    `engine` is where cohorts run; local processes where None. `allow_other_versions` goes on where the records
+    were begun with another minor version of torch.
 
     Raises:
         ConfigError: where the experiment cannot be run, or the folder holds another experiment's records.
@@ -82,20 +89,36 @@ def collect(
     with _locked(folder):
         size = job.backend.cohort_size(experiment.training, job.task)
         every = claim(folder, experiment, found, size, extend)
-        write_json(folder.root / "environment.json", _environment(job.backend.device))
         remove_partial_files(folder)
-        check_readable(folder)
-        failed = _failed_cohorts(folder) if retry_failed else set()
-        pending = [c for c in every if c.cohort_id in failed or not _is_finished(folder, c)]
+        adopt_epoch_files(folder)
+        states = _states(folder, experiment)
+        ended = states[states["complete"]]
+        if retry_failed:
+            again = ended.index[ended["status"] == "failed"]
+            job.again, ended = frozenset(map(str, again)), ended.drop(again)
+        done = set(map(str, ended.index))
+        pending = [c for c in every if not done.issuperset(v.network_id for v in c.variants)]
         # The longest first, so that no worker ends long after the others.
         pending.sort(key=_size, reverse=True)
-        networks = sum(len(c.variants) for c in every)
-        summary = CollectionSummary(folder, networks)
+        summary = CollectionSummary(folder, sum(len(c.variants) for c in every))
         if pending:
+            summary.notes += note_versions(folder, job.backend.device, allow_other_versions)
             chosen = engine or LocalProcesses(job.backend.workers(experiment.training))
-            _run(job, pending, chosen, summary, progress)
-            _check_arrived(folder, pending)
+            try:
+                _run(job, pending, chosen, summary, progress)
+            finally:
+                write_incidents(folder)
+            _check_arrived(folder, experiment, pending)
+        else:
+            write_incidents(folder)
     return summary
+
+
+def _states(folder: ExperimentFolder, experiment: Experiment) -> pd.DataFrame:
+    """What the records say of every network; every file is read whole, so that damage is met before training."""
+    files = record_files(folder.records)
+    rows = read_arrow(folder, ["status"]) if files else SCHEMA.empty_table()
+    return network_states(rows, experiment.training.epochs)
 
 
 def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None, gpus: float) -> Job:
@@ -114,7 +137,8 @@ def _locked(folder: ExperimentFolder) -> Iterator[None]:
     """Hold the folder's lock; the system drops it with the process, however that ends."""
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.root / ".collect.lock", timeout=0)
+        # Whoever merely looks, with another tool, may hold the lock for an instant.
+        lock = FileLock(folder.root / ".collect.lock", timeout=_LOCK_SECONDS)
         lock.acquire()
     except Timeout:
         raise RecordsError(f"{folder.root}: another collection is at work in this folder") from None
@@ -130,28 +154,6 @@ def _size(cohort: Cohort) -> int:
     """What a cohort's time grows with."""
     first = cohort.variants[0]
     return len(cohort.variants) * first["num_layers"] * first["hidden_size"] ** 2
-
-
-def _is_finished(folder: ExperimentFolder, cohort: Cohort) -> bool:
-    """Whether its one file stands alone: parts beside it are of a run, or a second run, that was cut short."""
-    return (
-        folder.finished_file(cohort.cohort_id).exists() and not (folder.records / cohort.cohort_id).exists()
-    )
-
-
-def _failed_cohorts(folder: ExperimentFolder) -> set[str]:
-    """Cohorts that hold networks whose last run failed."""
-    if not record_files(folder.records):
-        return set()
-    records = read_arrow(folder, ["cohort", "status"])
-    return set(records.filter(pc.field("status") == "failed")["cohort"].to_pylist())
-
-
-def _environment(device: str) -> dict[str, str]:
-    from importlib.metadata import version
-
-    versions = {name: version(name) for name in ("aelle", "torch", "numpy", "safetensors", "pyarrow")}
-    return versions | {"python": platform.python_version(), "machine": platform.machine(), "device": device}
 
 
 def _run(job: Job, pending: list[Cohort], engine: Engine, summary: CollectionSummary, progress: bool) -> None:
@@ -177,8 +179,10 @@ def _run(job: Job, pending: list[Cohort], engine: Engine, summary: CollectionSum
         bar.update(bar.total - bar.n)
 
 
-def _check_arrived(folder: ExperimentFolder, pending: list[Cohort]) -> None:
-    missing = [c.cohort_id for c in pending if not folder.finished_file(c.cohort_id).exists()]
+def _check_arrived(folder: ExperimentFolder, experiment: Experiment, pending: list[Cohort]) -> None:
+    states = _states(folder, experiment)
+    complete = set(states.index[states["complete"]].astype(str))
+    missing = [c for c in pending if not complete.issuperset(v.network_id for v in c.variants)]
     if missing:
         raise RecordsError(
             f"{folder.records}: {len(missing)} cohorts were finished, but their records are not here; a cluster "
@@ -187,13 +191,10 @@ def _check_arrived(folder: ExperimentFolder, pending: list[Cohort]) -> None:
 
 
 def _note(job: Job, result: CohortResult, summary: CollectionSummary) -> None:
-    folder = job.folder
     summary.best_metric = best_of([summary.best_metric, result.best_metric], job.task.higher_is_better)
     for status in result.statuses.values():
         summary.statuses[status] = summary.statuses.get(status, 0) + 1
-    command = f"aelle collect {folder.experiment_file} --output {folder.root} --retry-failed"
-    for failure in result.failures:
-        append_failure(folder, {"cohort": result.cohort_id, **failure, "rerun": command})
+    summary.notes += result.notes
 
 
 def _postfix(summary: CollectionSummary, networks_per_second: float) -> dict[str, Any]:

@@ -7,13 +7,22 @@ resumed or extended run finds every cohort as it was, and no network is trained 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from aelle.collection.search_space import Cohort, Variant, cohorts
 from aelle.config import ConfigError, Experiment, dump_experiment, load_experiment
-from aelle.records import ExperimentFolder, RecordsError, write_bytes, write_json
+from aelle.records import (
+    DamagedFileError,
+    ExperimentFolder,
+    RecordsError,
+    read_arrow,
+    read_json,
+    record_files,
+    write_bytes,
+    write_json,
+)
 
 # What decides the records; the rest of an experiment may change between runs.
 _DECISIVE = {"name", "seed", "task", "networks", "training", "spectrum"}
@@ -55,7 +64,12 @@ def claim(
 
 def network_count(folder: ExperimentFolder) -> int:
     """Number of networks assigned to cohorts; 0 before the first collection."""
-    return sum(len(members) for members in _read(folder).values())
+    return sum(len(members) for members in read_ledger(folder).values())
+
+
+def is_imported(folder: ExperimentFolder) -> bool:
+    """Whether the records were brought in from elsewhere."""
+    return "imported" in read_ledger(folder)
 
 
 def _assigned(
@@ -63,35 +77,58 @@ def _assigned(
 ) -> list[Cohort]:
     """All cohorts of a folder: those assigned before, then new ones for networks not assigned yet."""
     known = {variant.network_id: variant for variant in variants}
-    assigned = _read(folder)
+    assigned = read_ledger(folder) or _from_records(folder, list(known))
     lost = [network for members in assigned.values() for network in members if network not in known]
     if lost:
         raise ConfigError(
             f"{folder.root}: the search space no longer holds {len(lost)} of its networks; --extend only adds"
         )
     found = [Cohort(tuple(known[network] for network in members)) for members in assigned.values()]
+    for name, cohort in zip(assigned, found, strict=True):
+        if name != cohort.cohort_id:  # the name is made from the members
+            raise DamagedFileError(ledger_file(folder), f"cohort {name} has not the networks it was made of")
     taken = {network for members in assigned.values() for network in members}
     found += cohorts([variant for variant in variants if variant.network_id not in taken], size)
     return found
 
 
-def _read(folder: ExperimentFolder) -> dict[str, list[str]]:
-    path = folder.root / "cohorts.json"
+def _from_records(folder: ExperimentFolder, order: Sequence[str]) -> dict[str, list[str]]:
+    """The cohorts that records are of, for a folder that has lost its ledger; members in the order of variants."""
+    if not record_files(folder.records):
+        return {}
+    rows = read_arrow(folder, ["cohort"]).to_pandas().drop_duplicates(["cohort", "network_id"])
+    places = {network: place for place, network in enumerate(order)}
+    return {
+        str(cohort): sorted(map(str, members), key=lambda network: places.get(network, len(places)))
+        for cohort, members in rows.groupby("cohort")["network_id"]
+    }
+
+
+def ledger_file(folder: ExperimentFolder) -> Path:
+    """Which networks train together; where it is lost it is made again from the records."""
+    return folder.root / "cohorts.json"
+
+
+def read_ledger(folder: ExperimentFolder) -> dict[str, list[str]]:
+    """Ids of networks by cohort; empty before the first collection.
+
+    Raises:
+        DamagedFileError: where it is no such list.
+        RecordsError: where it cannot be read.
+    """
+    path = ledger_file(folder)
     if not path.exists():
         return {}
+    content = read_json(path)
     try:
-        return {
-            str(cohort): [str(n) for n in members] for cohort, members in json.loads(path.read_text()).items()
-        }
-    except (ValueError, AttributeError, TypeError) as error:
-        raise RecordsError(
-            f"{path}: not a readable list of cohorts ({error}); restore or remove it"
-        ) from error
+        return {str(cohort): [str(n) for n in members] for cohort, members in content.items()}
+    except (AttributeError, TypeError) as error:
+        raise DamagedFileError(path, f"not a list of cohorts: {error}") from error
 
 
 def _write(folder: ExperimentFolder, found: Sequence[Cohort]) -> None:
     content = {cohort.cohort_id: [variant.network_id for variant in cohort.variants] for cohort in found}
-    write_json(folder.root / "cohorts.json", content)
+    write_json(ledger_file(folder), content)
 
 
 def _difference(old: Experiment, new: Experiment) -> list[str]:

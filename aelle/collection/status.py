@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
-from aelle.collection.ledger import network_count
+from aelle.collection.ledger import is_imported, network_count
 from aelle.collection.search_space import variants
 from aelle.config import load_experiment
-from aelle.records import ExperimentFolder, read_arrow, read_failures, record_files
+from aelle.records import (
+    ExperimentFolder,
+    carries_digest,
+    network_states,
+    out_of_step,
+    read_arrow,
+    read_failures,
+    record_files,
+)
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,7 @@ class Status:
     network_epochs: int = 0
     best_metric: float | None = None
     metric_name: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -48,6 +63,7 @@ class Status:
             lines.append(f"  best so far {self.best_metric:.4g} ({self.metric_name})")
         if self.last_failure:
             lines.append(f"  last failure: {self.last_failure}")
+        lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -65,51 +81,63 @@ def status(folder: ExperimentFolder) -> Status:
     if not record_files(folder.records):
         return found
     records = read_arrow(folder, ["status", "val_metric", "metric_name", "higher_is_better"])
-    stopped = {
-        name: records.filter(pc.field("status") == name)["network_id"].unique()
-        for name in ("diverged", "failed", "pruned")
-    }
-    lasted = records.filter((pc.field("epoch") == epochs) & (pc.field("status") == "ok"))[
-        "network_id"
-    ].unique()
-    ended = pa.concat_arrays([lasted, *stopped.values()]).unique()
-    running = (
-        records.filter(~pc.field("network_id").isin(ended))
-        .group_by("network_id")
-        .aggregate([("epoch", "max")])
-    )
+    states = network_states(records, epochs, sparse=is_imported(folder))
+    ended = states[states["complete"]]
+    outcomes = ended["status"].value_counts()
     metrics = records.filter(pc.field("val_metric").is_valid() & ~pc.field("val_metric").is_nan())[
         "val_metric"
     ]
     best = pc.max(metrics) if records["higher_is_better"][0].as_py() else pc.min(metrics)
+    running = states.loc[~states["complete"], "rows"].clip(upper=epochs)
     return replace(
         found,
-        last_failure=_last_failure(folder, stopped["failed"]),
-        started=len(ended) + len(running),
+        last_failure=_last_failure(folder) if "failed" in outcomes else None,
+        notes=_notes(folder),
+        started=len(states),
         finished=len(ended),
-        diverged=len(stopped["diverged"]),
-        failed=len(stopped["failed"]),
-        pruned=len(stopped["pruned"]),
-        network_epochs=len(ended) * (epochs + 1) + (pc.sum(running["epoch_max"]).as_py() or 0) + len(running),
+        diverged=int(outcomes.get("diverged", 0)),
+        failed=int(outcomes.get("failed", 0)),
+        pruned=int(outcomes.get("pruned", 0)),
+        network_epochs=len(ended) * (epochs + 1) + int(running.sum()),
         best_metric=best.as_py(),
         metric_name=records["metric_name"][0].as_py(),
     )
 
 
-def _last_failure(folder: ExperimentFolder, failed: pa.ChunkedArray) -> str | None:
+def _notes(folder: ExperimentFolder) -> list[str]:
+    bare = sum(not carries_digest(file) for file in record_files(folder.records))
+    said = [
+        f"{bare} files of records carry no digest (an earlier version wrote them); damage to them goes unseen"
+    ]
+    return out_of_step(folder) + (said if bare else [])
+
+
+def _last_failure(folder: ExperimentFolder) -> str | None:
     """Cause of the last failure of a network that has not succeeded since."""
-    if not len(failed):
-        return None
-    still = set(failed.to_pylist())
-    causes = [str(f["cause"]) for f in read_failures(folder) if f.get("network_id") in still]
+    causes = [str(failure["cause"]) for failure in read_failures(folder) if failure["cause"]]
     return causes[-1] if causes else None
 
 
 def _is_locked(folder: ExperimentFolder) -> bool:
+    """Whether a collection holds the folder's lock; looking takes no lock from it, and leaves no file."""
+    path = folder.root / ".collect.lock"
+    if fcntl is None:
+        return _is_locked_by_trying(path)
     try:
-        with FileLock(folder.root / ".collect.lock", timeout=0):
+        with path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock was ever taken, or a folder that may not be read
+        return False
+
+
+def _is_locked_by_trying(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
             return False
     except Timeout:
         return True
-    except OSError:  # a folder that may only be read
+    except OSError:
         return False

@@ -49,7 +49,8 @@ class Trainee:
 
     def fail(self, error: BaseException) -> None:
         """Record an exception as what ended this network, with the line it came from."""
-        self.status, self.error = "failed", " ".join(f"{type(error).__name__}: {error}".split())
+        what = str(error) or ("out of memory" if isinstance(error, MemoryError) else "")
+        self.status, self.error = "failed", " ".join(f"{type(error).__name__}: {what}".split())
         frame = traceback.extract_tb(error.__traceback__)[-1]
         self.error_line = f"{frame.filename}:{frame.lineno}"
 

@@ -58,7 +58,7 @@ def import_spectra(
     """
     file = Path(file)
     folder = folder if isinstance(folder, ExperimentFolder) else ExperimentFolder(Path(folder))
-    written = folder.finished_file("imported")
+    written = folder.cohort_file("imported")
     if folder.experiment_file.exists() or any(set(folder.records.rglob("*.parquet")) - {written}):
         raise SpectraFileError(f"{folder.root}: holds an experiment already; choose another --output")
     frame = read_spectra_file(file)

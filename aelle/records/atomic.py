@@ -1,11 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and carry a digest of what they hold."""
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aelle.records.digest import BLANK, MADE_FROM, fill
 from aelle.records.folder import ExperimentFolder, RecordsError
+
+_SURELY_LEFT_SECONDS = 24 * 3600
 
 
 @contextmanager
@@ -33,6 +39,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise RecordsError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -40,30 +47,68 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
+def _sync_folder(folder: Path) -> None:
+    """Have the system keep the new name too, as `fsync` of a file keeps its content alone."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems cannot, and say so
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def remove_partial_files(folder: ExperimentFolder) -> None:
-    """Remove what writers that were killed left unfinished. Only for the one process that may write."""
-    for place in (folder.root, folder.records, folder.checkpoints):
-        for partial in place.glob("**/.*.partial" if place == folder.records else ".*.partial"):
+    """Remove what killed writers left unfinished. Only for the one process that may write records.
+
+    Other commands may be writing elsewhere in the folder: there, only what has lain for a day is removed.
+    """
+    for place in (folder.records, folder.checkpoints):
+        for partial in place.rglob(".*.partial"):
             partial.unlink(missing_ok=True)
+    for place in (folder.root, folder.autoencoder):
+        for partial in place.glob(".*.partial"):
+            with suppress(FileNotFoundError):
+                if time.time() - partial.stat().st_mtime > _SURELY_LEFT_SECONDS:
+                    partial.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file atomically."""
+    """Write a whole file atomically; a blank that it holds is filled with its digest (see `digest`)."""
     with atomic(path) as stream:
-        stream.write(content)
+        stream.write(fill(content))
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically; NaN is refused, since JSON has none."""
+def write_json(path: Path, content: Any, made_from: Mapping[str, str] | None = None) -> None:
+    """Write JSON atomically; NaN is refused, since JSON has none. An object gets a key `digest`."""
+    if isinstance(content, dict):
+        content = content | ({"made_from": dict(made_from)} if made_from else {}) | {"digest": BLANK}
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
-def write_frame(path: Path, frame: pd.DataFrame) -> None:
+def write_frame(path: Path, frame: pd.DataFrame, made_from: Mapping[str, str] | None = None) -> None:
     """Write a data frame as Parquet atomically."""
-    write_table(path, pa.Table.from_pandas(frame, preserve_index=False))
+    write_table(path, pa.Table.from_pandas(frame, preserve_index=False), made_from)
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write an Arrow table as Parquet atomically."""
-    with atomic(path) as stream:
-        pq.write_table(table, stream, compression="zstd")
+def write_table(
+    path: Path,
+    table: pa.Table,
+    made_from: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Write an Arrow table as Parquet atomically, with its digest, and what it was made from, in the metadata."""
+    stream = io.BytesIO()
+    metadata = {**(notes or {}), "aelle.digest": BLANK}
+    if made_from:
+        metadata[MADE_FROM.decode()] = json.dumps(dict(made_from))
+    # What the table was read from may have left it notes of its own.
+    inherited = {k: v for k, v in (table.schema.metadata or {}).items() if not k.startswith(b"aelle.")}
+    table = table.replace_schema_metadata(inherited)
+    with pq.ParquetWriter(stream, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(metadata)
+    write_bytes(path, stream.getvalue())

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
+
+EPOCHS_PER_FILE = 100  # every epoch rewrites its file whole, so no file may grow without end
 
 
 class RecordsError(ValueError):
     """Records that cannot be read or written; the message names the file and what would be right."""
+
+
+class DamagedFileError(RecordsError):
+    """A file whose content is not what was written; the message says how to make it again."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: damaged ({what}); {_remedy(path)}")
+        self.path, self.what = path, what
+
+    def __reduce__(self) -> tuple[type[DamagedFileError], tuple[Path, str]]:
+        return DamagedFileError, (self.path, self.what)
+
+
+def _remedy(path: Path) -> str:
+    """How a damaged file is made again, without the loss of any other."""
+    if "records" in (path.parent.name, path.parent.parent.name):
+        return (
+            "put back a good copy, or move it out of records/ and rerun `aelle collect`, "
+            "which trains that cohort alone again"
+        )
+    if path.parent.name == "autoencoder" or path.stem == "latents":
+        return "run `aelle train` again"
+    if path.stem in ("predictions", "report"):
+        return "run `aelle predict` again"
+    if path.stem == "cohorts":
+        return "move it away and rerun `aelle collect`, which makes it again from the records"
+    return "put back a good copy"
 
 
 @dataclass(frozen=True)
@@ -66,13 +96,15 @@ class ExperimentFolder:
         """The standalone explorer page."""
         return self.root / "explorer.html"
 
-    def finished_file(self, cohort: str) -> Path:
-        """The one file of a finished cohort."""
-        return self.records / f"{cohort}.parquet"
+    def cohort_file(self, cohort: str, epoch: int = 0) -> Path:
+        """The file of a cohort's records that holds `epoch`: the first, or one for each further 100 epochs."""
+        first = epoch // EPOCHS_PER_FILE * EPOCHS_PER_FILE
+        return self.records / (f"{cohort}.from-{first:04d}.parquet" if first else f"{cohort}.parquet")
 
-    def epoch_file(self, cohort: str, epoch: int) -> Path:
-        """One epoch of a running cohort."""
-        return self.records / cohort / f"epoch-{epoch:04d}.parquet"
+    def cohort_files(self, cohort: str) -> list[Path]:
+        """The files of a cohort's records that are there, in the order of their epochs."""
+        later = self.records.glob(f"{glob.escape(cohort)}.from-*.parquet")
+        return [file for file in (self.cohort_file(cohort), *sorted(later)) if file.exists()]
 
     def checkpoint(self, cohort: str) -> Path:
         """The state of a running cohort after its last recorded epoch."""

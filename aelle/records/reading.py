@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aelle.records.folder import ExperimentFolder, RecordsError
+from aelle.records.digest import open_parquet
+from aelle.records.folder import DamagedFileError, ExperimentFolder, RecordsError
 from aelle.records.frame import Records
 from aelle.records.schema import LATER_COLUMNS, SCHEMA
 
@@ -26,28 +28,25 @@ def read_table(path: Path, columns: list[str] | None = None, where: Where | None
     `where` keeps the rows in which every column named has that value, or one of those values.
 
     Raises:
-        RecordsError: for a corrupt file or one of another schema.
+        DamagedFileError: where it is not what was written, or no Parquet file.
+        RecordsError: where it cannot be read, or is of another schema.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             # Unlike pq.read_table, this passes over columns that the file lacks.
             names = columns or SCHEMA.names
             table = file.read(columns=columns) if where is None else _filtered(file, names, where)
-    except FileNotFoundError:
-        raise RecordsError(f"{path}: no such file") from None
     except KeyError as error:
         raise RecordsError(f"{path}: cannot be filtered: {error.args[0]}") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RecordsError(
-            f"{path}: not a readable Parquet file ({_first_line(error)}); remove it and rerun"
-        ) from error
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedFileError(path, f"not a readable Parquet file: {_first_line(error)}") from error
     missing = [name for name in names if name not in table.column_names]
     for name in [name for name in missing if name in LATER_COLUMNS]:
         table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
         missing.remove(name)
     if missing:
         raise RecordsError(f"{path}: not a file of records; it lacks the columns {', '.join(missing[:5])}")
-    return table
+    return table.select(names).replace_schema_metadata(None)
 
 
 def _filtered(file: pq.ParquetFile, columns: list[str], where: Where) -> pa.Table:
@@ -98,7 +97,8 @@ def _taken(column: pa.ChunkedArray, order: pa.Array) -> pa.Array:
 def _sorted_once(table: pa.Table) -> pa.Array:
     """Positions of the rows by network and epoch, the first of each pair.
 
-    A kill between writing a cohort's one file and removing its parts leaves pairs twice.
+    Earlier versions left pairs twice where they were killed between writing a cohort's one file and removing its
+    parts.
     """
     # Ten times faster than sorting by two columns: the few names are sorted, the rows by one whole number.
     encoded = table["network_id"].combine_chunks().dictionary_encode()
@@ -126,18 +126,55 @@ def read_arrow(
             with ThreadPoolExecutor() as pool:
                 return pa.concat_tables(pool.map(lambda file: read_table(file, columns, where), files))
         except RecordsError:
-            # A collection at work merges a cohort's files into one and removes them.
+            # A collection at work takes over files of an earlier version, and removes them.
             if all(file.exists() for file in files):
                 raise
 
 
 def record_files(records: Path) -> list[Path]:
-    """The finished files of records in a folder and below, in the order of their names."""
-    while True:
-        # A folder that a collection at work removes while it is listed fails the listing.
-        with suppress(FileNotFoundError):
-            return sorted(path for path in records.rglob("*.parquet") if not path.name.startswith("."))
+    """The finished files of records in a folder and below, in the order of their names.
+
+    Raises:
+        RecordsError: where a folder cannot be listed.
+    """
+    found: list[Path] = []
+    pending = [records]
+    while pending:
+        folder = pending.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except FileNotFoundError:  # not made yet, or removed meanwhile by a collection at work
+            continue
+        except OSError as error:
+            raise RecordsError(f"{folder}: cannot be listed: {error.strerror or error}") from error
+        pending += [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        found += [
+            Path(entry)
+            for entry in entries
+            if entry.name.endswith(".parquet") and not entry.name.startswith(".") and entry.is_file()
+        ]
+    return sorted(found)
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def network_states(table: pa.Table, epochs: int, sparse: bool = False) -> pd.DataFrame:
+    """What the records say of every network, by `network_id`: `last_epoch`, `status` there, `rows`, `complete`.
+
+    A network is complete where it has a row at each epoch from 0 to its last, and the last is `epochs` or one
+    whose status is not "ok". `sparse` records, such as imported ones, need not have the epochs between.
+
+    Args:
+        table: records with network_id, epoch and status, in any order.
+        epochs: the last epoch of training.
+    """
+    frame = table.select(["network_id", "epoch", "status"]).to_pandas(strings_to_categorical=True)
+    frame = frame.drop_duplicates(["network_id", "epoch"]).sort_values("epoch", kind="stable")
+    groups = frame.groupby("network_id", observed=True, sort=False)
+    states = groups.agg(last_epoch=("epoch", "last"), status=("status", "last"), rows=("epoch", "size"))
+    states["status"] = states["status"].astype(str)
+    reached = (states["last_epoch"] >= epochs) | (states["status"] != "ok")
+    states["complete"] = reached & (sparse | (states["rows"] == states["last_epoch"] + 1))
+    return states

@@ -40,6 +40,8 @@ SCHEMA = pa.schema(
         ("spectrum_last_layer", pa.list_(pa.float32())),
         ("readout_growth", pa.list_(pa.float32())),  # nats at each of growth_lags(sequence length)
         ("also_seconds", pa.float64()),  # what these cost together
+        ("cause", pa.string()),  # why the network failed or was stopped, on the row where it was
+        ("cause_at", pa.string()),  # of a failure: file and line
     ]
 )
 LATER_COLUMNS = (
@@ -50,10 +52,14 @@ LATER_COLUMNS = (
     "spectrum_last_layer",
     "readout_growth",
     "also_seconds",
+    "cause",
+    "cause_at",
 )
 STATUSES = ("ok", "diverged", "failed", "pruned")
 TIMINGS = (
     "train_seconds",
     "spectrum_seconds",
     "also_seconds",
+    "cause",
+    "cause_at",
 )  # the only columns in which two equal runs may differ

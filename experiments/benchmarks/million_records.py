@@ -52,7 +52,7 @@ def write(folder: ExperimentFolder) -> None:
     content = {"name": "million", "task": {"name": "digits"}, "training": {"epochs": EPOCHS - 1}}
     write_bytes(folder.experiment_file, dump_experiment(parse_experiment(content)).encode())
     for start in range(0, NETWORKS, COHORT):
-        write_table(folder.finished_file(f"c{start}"), cohort_table(start, random))
+        write_table(folder.cohort_file(f"c{start}"), cohort_table(start, random))
     ledger = {
         f"c{start}": [f"{n:012x}" for n in range(start, start + COHORT)]
         for start in range(0, NETWORKS, COHORT)

@@ -38,6 +38,7 @@ from methods import (
     inputs_at,
 )
 
+from aelle.collection.status import status
 from aelle.config import Autoencoder, Prediction
 from aelle.embedding.dataset import SpectraDataset, load_dataset
 from aelle.embedding.members import fit_members, validation_splits
@@ -235,9 +236,9 @@ def main() -> None:
 
 
 def _finished(path: Path) -> bool:
-    """Whether every cohort of a collection is one file."""
-    cohorts = pd.read_json(path / "cohorts.json", typ="series").index
-    return all((path / "records" / f"{cohort}.parquet").exists() for cohort in cohorts)
+    """Whether every network of a collection has come to its end."""
+    found = status(ExperimentFolder(path))
+    return found.finished == found.networks
 
 
 def _replace(path: Path, rows: list[dict[str, object]], task: str, kind: str) -> None:

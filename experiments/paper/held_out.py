@@ -106,7 +106,7 @@ def _fold(
     is_unseen = pc.is_in(records["network_id"], value_set=pa.array(sorted(unseen)))
     training, everything = ExperimentFolder(place / "training"), ExperimentFolder(place / "all")
     for target, table in ((training, records.filter(pc.invert(is_unseen))), (everything, records)):
-        write_table(target.finished_file("networks"), table)
+        write_table(target.cohort_file("networks"), table)
         shutil.copy(source.experiment_file, target.experiment_file)
     train(training, progress=False)
     fitted = load(training)

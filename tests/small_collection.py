@@ -1,0 +1,34 @@
+"""A small collection that tests of several modules make, and what two equal ones must have in common."""
+
+from types import SimpleNamespace
+
+from aelle.config import parse_experiment
+from aelle.records import TIMINGS, read_records
+
+FAST_TASK = {"name": "latch", "options": {"delay": 5, "train": 1024, "validation": 64}}
+
+
+def experiment(**sections):
+    networks = {"hidden_size": 6, "per_combination": 3, "init_gain": {"uniform": [0.5, 3.0]}, "dropout": 0.1}
+    content = {
+        "name": "fast",
+        "task": FAST_TASK,
+        "networks": networks | sections.pop("networks", {}),
+        "training": {"epochs": 4, "batch_size": 64, "workers": 2, "cohort_size": 2}
+        | sections.pop("training", {}),
+        "spectrum": {"epochs": [0, 2], "sequences": 3, "steps": 20, "warmup": 10},
+    }
+    return parse_experiment({**content, **sections})
+
+
+def comparable(folder):
+    """Records without what may differ between equal runs: seconds, and how cohorts were cut."""
+    return read_records(folder).drop(columns=[*TIMINGS, "cohort"])
+
+
+def _run_here(function, job, cohorts, report):
+    for cohort in cohorts:
+        yield function(job, cohort, report)
+
+
+in_this_process = SimpleNamespace(run=_run_here)  # an engine that works where the test can change things
