@@ -108,7 +108,7 @@ def test_a_corrupt_record_file_stops_every_stage_and_is_kept(aelle, tmp_path):
     for stage in ("train", "predict", "status"):
         code, _, errors = aelle(stage, folder.root)
         assert code == 2
-        assert f"{corrupt}: not a readable Parquet file" in errors
+        assert f"{corrupt}: damaged (not a readable Parquet file" in errors
         assert len(errors.splitlines()) == 1
     assert len(corrupt.read_bytes()) == 1000
 
