@@ -89,7 +89,7 @@ class PopulationAdam:
 def _steps(trainees: Sequence[Trainee]) -> Tensor:
     counts = []
     for trainee in trainees:
-        parameter = next(trainee.network.parameters())
+        parameter = next(p for p in trainee.network.parameters() if p.requires_grad)
         state = trainee.optimiser.state.get(parameter, {})
         counts.append(float(state["step"]) if state else 0.0)
     return torch.tensor(counts)

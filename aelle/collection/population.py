@@ -111,17 +111,20 @@ class PopulationTraining(NativeTraining):
 
 
 class Population:
-    """The stacked parameters and moments of N networks of one shape, and their joint forward pass."""
+    """The stacked parameters that learn, with moments, of N networks of one shape, and their joint forward pass."""
 
     def __init__(self, trainees: Sequence[Trainee], device: torch.device) -> None:
         self.size = len(trainees)
         networks = [trainee.network for trainee in trainees]
         layers = range(len(networks[0].layers))
         self.cells: list[Cell] = [_stack([n.layers[i] for n in networks]).to(device) for i in layers]
+        for cell in self.cells:
+            cell.requires_grad_(cell.trained)
         self.parameters: dict[str, Tensor] = {
             f"cells.{i}.{name}": parameter
             for i, cell in enumerate(self.cells)
             for name, parameter in cell.named_parameters()
+            if parameter.requires_grad
         }
         for name in ("weight", "bias"):
             stacked = torch.stack([n.get_parameter(f"readout.{name}").detach() for n in networks])
@@ -147,7 +150,8 @@ class Population:
     def write_back(self, trainees: Sequence[Trainee]) -> None:
         """Copy weights and moments back into the networks and their own optimisers."""
         for position, trainee in enumerate(trainees):
-            for name, parameter in trainee.network.named_parameters():
+            for name in self.parameters:
+                parameter = trainee.network.get_parameter(name)
                 parameter.copy_(self.parameters[name][position])
                 trainee.optimiser.state[parameter] = self.adam.state_of(name, position)
 

@@ -148,6 +148,7 @@ def build_network(variant: Variant, task: Task) -> Network:
         cells = [kind(below, variant["hidden_size"], variant["bias"], **options) for below in sizes[:-1]]
         readout = nn.Linear(variant["hidden_size"], task.output_size)
     for cell in cells:
+        cell.requires_grad_(kind.trained)
         cell.reset_parameters(variant["init_scale"], generator)
     with torch.no_grad():
         for parameter in readout.parameters():

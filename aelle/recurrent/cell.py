@@ -72,7 +72,8 @@ class Cell(nn.Module, ABC):
 
     Subclasses set `architecture`, `state_parts` and `gates`, and write `step` and `jacobian`. Fixed
     hyperparameters (a step size, a damping) are declared with their defaults in `default_options`, given as
-    keyword arguments and read from `self.options`.
+    keyword arguments and read from `self.options`. With `trained = False` the parameters of a cell stay as they
+    are drawn in collections (a reservoir), and only the readout learns.
 
     Shapes, with `*P` the population dimensions (empty for one network), n = `state_size`:
         x      (*P, batch, input_size)
@@ -83,6 +84,7 @@ class Cell(nn.Module, ABC):
     state_parts: ClassVar[tuple[str, ...]] = ("h",)
     gates: ClassVar[int] = 1
     default_options: ClassVar[Mapping[str, float]] = {}
+    trained: ClassVar[bool] = True
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor

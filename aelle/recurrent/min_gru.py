@@ -27,18 +27,19 @@ class MinGRU(Cell):
         shapes = super()._parameter_shapes()
         return {name: shape for name, shape in shapes.items() if name.endswith("_ih")}
 
+    def gate(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """ln(z / (1 - z)) and n, from W x + b."""
+        a_z, n = projected.chunk(2, dim=-1)
+        return a_z, n
+
     def step(self, x: Tensor, state: Tensor) -> Tensor:
         """h' = (1 - z) h + z n."""
-        a_z, n = self._from_input(x).chunk(2, dim=-1)
+        a_z, n = self.gate(self._from_input(x))
         return torch.lerp(state, n, torch.sigmoid(a_z))
-
-    def _closing(self, x: Tensor) -> Tensor:
-        """a_z, (*P, batch, H)."""
-        return self._from_input(x)[..., : self.hidden_size]
 
     def unit_jacobians(self, x: Tensor, state: Tensor) -> UnitJacobians:
         """1 - z = σ(-a_z) of each unit, in logarithms, exact where the gate saturates."""
-        kept = logsigmoid(-self._closing(x))
+        kept = logsigmoid(-self.gate(self._from_input(x))[0])
         return UnitJacobians(torch.ones_like(kept)[..., None, None], kept)
 
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
@@ -47,12 +48,12 @@ class MinGRU(Cell):
 
     def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor:
         """Σ ln(1 - z) = -Σ ln(1 + exp a_z)."""
-        a_z = self._closing(x)
+        a_z = self.gate(self._from_input(x))[0]
         return -torch.logaddexp(a_z, torch.zeros_like(a_z)).sum(-1)
 
     def trajectory(self, inputs: Tensor, state: Tensor) -> Tensor:
         """All states, by a parallel scan on a GPU and step by step on a CPU, where that is 2 to 6 times faster."""
-        a_z, n = project_inputs(self, inputs).chunk(2, dim=-1)
+        a_z, n = self.gate(project_inputs(self, inputs))
         scan = parallel_scan if inputs.is_cuda else sequential_scan
         states = scan(torch.sigmoid(-a_z), torch.sigmoid(a_z) * n, state)
         return torch.cat([state.unsqueeze(-2), states], dim=-2)

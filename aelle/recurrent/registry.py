@@ -5,19 +5,24 @@ from __future__ import annotations
 from aelle.recurrent.antisymmetric import AntisymmetricRNN, GatedAntisymmetricRNN
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.coupled_oscillator import CoRNN
+from aelle.recurrent.echo_state import EchoState
 from aelle.recurrent.elman import ReluRNN, TanhRNN
 from aelle.recurrent.gru import GRU
+from aelle.recurrent.linear_recurrent_unit import LRU
 from aelle.recurrent.lipschitz import LipschitzRNN
 from aelle.recurrent.long_expressive_memory import LEM
 from aelle.recurrent.lstm import LSTM
 from aelle.recurrent.min_gru import MinGRU
+from aelle.recurrent.min_lstm import MinLSTM
 from aelle.recurrent.orthogonal import ExpRNN
+from aelle.recurrent.piecewise_linear import PLRNN
 from aelle.recurrent.rate import RateNetwork, RobustRateNetwork
+from aelle.recurrent.slstm import SLSTM
 from aelle.registry import Registry
 
 _CELLS: tuple[type[Cell], ...] = (TanhRNN, ReluRNN, GRU, LSTM)
 _CELLS += (AntisymmetricRNN, GatedAntisymmetricRNN, CoRNN, LipschitzRNN, ExpRNN, LEM, MinGRU)
-_CELLS += (RateNetwork, RobustRateNetwork)
+_CELLS += (MinLSTM, LRU, SLSTM, PLRNN, RateNetwork, RobustRateNetwork, EchoState)
 _REGISTRY = Registry("architecture", Cell, "architecture")  # type: ignore[type-abstract]
 ARCHITECTURES: dict[str, type[Cell]] = _REGISTRY.classes
 
