@@ -18,7 +18,7 @@ ALLOWED = {
     "records": {"hyperparameters"},
     "config": {"registry", "hyperparameters"},
     "recurrent": {"compiled", "registry"},
-    "tasks": {"registry"},
+    "tasks": {"registry", "optimiser"},  # gradient descent is one of the learning rules
     "spectra": {"lyapunov", "recurrent"},
     "collection": {
         *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks")

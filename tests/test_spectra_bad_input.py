@@ -97,6 +97,8 @@ CASES = [
         "needs the 2 sequences of before, got 1",
     ),
     (lambda: lyapunov_spectrum(NET, X).in_bits().continue_(X), ValueError, "can be continued"),
+    (lambda: lyapunov_spectra([NET], X, batched=True, tolerance=0.1), ValueError, "take no .* tolerance"),
+    (lambda: lyapunov_spectra([NET], X, warm_up=3), TypeError, "unexpected keyword argument 'warm_up'"),
     (lambda: lyapunov_spectra([], X), ValueError, "at least one network"),
     (lambda: lyapunov_spectra([NET], torch.stack([X, X])), ValueError, "2 networks, but there are 1"),
     (

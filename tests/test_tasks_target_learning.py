@@ -206,6 +206,7 @@ def test_a_resumed_network_learns_to_the_same_bits():
 
 def test_only_networks_whose_output_feeds_back_can_learn_so():
     cohort = Cohort(tuple(t.variant for t in training().trainees))
-    lstm = dataclasses.replace(cohort.variants[0], architecture="lstm")
+    rate = cohort.variants[0]
+    lstm = dataclasses.replace(rate, hyperparameters={**rate.hyperparameters, "architecture": "lstm"})
     with pytest.raises(TaskError, match=r"FORCE learning needs one layer whose output feeds back.*1 of lstm"):
         build_network(lstm, make_task("target_learning", SMALL))

@@ -78,14 +78,14 @@ def chosen_backend(settings: Training, task: Task, gpus: float = 0.0) -> Backend
         ) from None
     name = settings.backend
     if name == "auto":
-        name = "population" if kind != "cpu" and task.learning_rule is None else "native"
+        name = "population" if kind != "cpu" and task.learning_rule.in_batches else "native"
     if name == "native" and kind != "cpu":
         if settings.backend == "native":
             raise ConfigError(
                 "training.device: the native backend trains on the CPU; use backend = 'population'"
             )
         device = "cpu"
-    if name == "population" and task.learning_rule is not None:
+    if name == "population" and not task.learning_rule.in_batches:
         raise ConfigError(f"training.backend: task {task.name!r} has its own learning rule; use 'native'")
     workers = settings.workers or (1 if device != "cpu" else available_cores())
     sharers = max(1, int(1 / gpus)) if gpus else workers

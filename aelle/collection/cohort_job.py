@@ -184,12 +184,15 @@ def _timed_spectra(job: Job, trainees: Sequence[Trainee]) -> dict[str, dict[str,
 def _spectra_of(job: Job, trainees: Sequence[Trainee], driving: Tensor, state: str) -> list[LyapunovSpectrum]:
     device = job.backend.device
     networks = [trainee.network.to(device) for trainee in trainees]
-    options: dict[str, Any] = {"warmup": job.experiment.spectrum.warmup, "qr_interval": "auto"}
-    if job.task.learning_rule is not None:
-        # Such networks run on from where learning left them; they are trained, and taken here, one by one.
-        options["initial_state"] = job.task.learning_rule.running_state(trainees[0].optimiser)
     try:
-        return lyapunov_spectra(networks, driving.to(device), state=state, **options)
+        return lyapunov_spectra(
+            networks,
+            driving.to(device),
+            state=state,
+            warmup=job.experiment.spectrum.warmup,
+            qr_interval="auto",
+            initial_state=job.task.learning_rule.running_state(trainees[0].optimiser),
+        )
     finally:
         for network in networks:
             network.to("cpu")
@@ -225,9 +228,7 @@ def _readout_growth(job: Job, trainees: Sequence[Trainee]) -> list[list[float]]:
     """Along validation sequences as the task gives them, from the state in which the task starts them."""
     task, device = job.task, job.backend.device
     inputs = task.encode(task.validation.inputs[: job.experiment.spectrum.sequences])
-    start = None
-    if task.learning_rule is not None:  # such networks are trained, and taken here, one by one
-        start = task.learning_rule.running_state(trainees[0].optimiser)
+    start = task.learning_rule.running_state(trainees[0].optimiser)
     networks = [trainee.network.to(device) for trainee in trainees]
     try:
         growth: list[list[float]] = cohort_readout_growth(networks, inputs, initial_state=start).tolist()

@@ -30,7 +30,7 @@ class PopulationTraining(NativeTraining):
     `at_once` networks are in memory at a time, all of them where None.
 
     Raises:
-        ValueError: for a task with a learning rule of its own, which trains its networks one by one.
+        ValueError: for a task with a learning rule that trains networks one by one.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class PopulationTraining(NativeTraining):
         device: torch.device | str = "cpu",
         at_once: int | None = None,
     ) -> None:
-        if task.learning_rule is not None:
+        if not task.learning_rule.in_batches:
             raise ValueError(f"task {task.name!r} has its own learning rule; use training.backend = 'native'")
         super().__init__(cohort, task, epochs)
         self.at_once = at_once or len(cohort.variants)

@@ -38,6 +38,11 @@ class Variant:
         return self.hyperparameters[name]
 
     @property
+    def learning(self) -> dict[str, Any]:
+        """What a learning rule is told."""
+        return {**self.hyperparameters, "gradient_clip": self.gradient_clip}
+
+    @property
     def network_id(self) -> str:
         """Twelve hexadecimal digits of the content's SHA-256."""
         content = asdict(self)

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from aelle.collection.search_space import Cohort, Variant
-from aelle.optimiser import AdamW
 from aelle.recurrent.network import Network
 from aelle.recurrent.registry import cell_class
-from aelle.tasks.task import Optimiser, Split, Task
+from aelle.tasks.learning_rule import Optimiser
+from aelle.tasks.task import Task
 
 EXPLODED_LOSS = 1e6  # a loss above this is recorded as divergence, like NaN
-_EVALUATION_BATCH = 512
 
 
 @dataclass
@@ -99,7 +98,7 @@ class NativeTraining:
                 torch.manual_seed(seed_of(trainee.variant, epoch))
                 if epoch > 0:
                     trainee.train_loss = train_epoch(trainee, self.task)
-            trainee.val_loss, trainee.val_metric = evaluate_trainee(trainee, self.task)
+            trainee.val_loss, trainee.val_metric = evaluate(trainee, self.task)
         except (Exception, SystemExit) as error:
             trainee.fail(error)
         else:
@@ -156,8 +155,7 @@ def build_network(variant: Variant, task: Task) -> Network:
                 -(variant["hidden_size"] ** -0.5), variant["hidden_size"] ** -0.5, generator=generator
             )
     network = Network(cells, readout, variant["dropout"])
-    if task.learning_rule is not None:
-        task.learning_rule.prepare(network)
+    task.learning_rule.prepare(network)
     return network
 
 
@@ -168,52 +166,16 @@ def seed_of(variant: Variant, epoch: int) -> int:
 
 
 def train_epoch(trainee: Trainee, task: Task) -> float:
-    """Run one pass over the training split in a fresh order; return the mean loss."""
-    if task.learning_rule is not None:
-        return task.learning_rule.train_epoch(trainee.network, trainee.optimiser)
-    network, variant, optimiser = trainee.network.train(), trainee.variant, trainee.optimiser
-    if not isinstance(optimiser, AdamW):
-        raise TypeError(f"gradient descent needs AdamW, got {type(optimiser).__name__}")
-    order = torch.randperm(len(task.train))
-    total = torch.zeros(())
-    for index in order.split(variant["batch_size"]):
-        batch = task.train.take(index)
-        outputs, _ = network(task.encode(batch.inputs), readout_steps=task.readout_steps)
-        loss = task.loss(outputs, batch.targets)
-        optimiser.zero_grad()
-        loss.backward()
-        if variant.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), variant.gradient_clip)
-        optimiser.step()
-        total += loss.detach() * len(index)
-    return total.item() / len(order)
+    """Train one network for an epoch by the task's learning rule; return its mean loss."""
+    return task.learning_rule.train_epoch(trainee.network, trainee.optimiser, task, trainee.variant.learning)
 
 
-def evaluate_trainee(trainee: Trainee, task: Task) -> tuple[float, float]:
-    """Validation loss and metric, by the task's own learning rule where it has one."""
-    if task.learning_rule is not None:
-        return task.learning_rule.evaluate(trainee.network, trainee.optimiser, task.validation)
-    return evaluate(trainee.network, task, task.validation)
-
-
-@torch.no_grad()
-def evaluate(network: Network, task: Task, split: Split) -> tuple[float, float]:
-    """Loss and metric over a whole split, without dropout."""
-    network.eval()
-    outputs = [
-        network(task.encode(inputs), readout_steps=task.readout_steps)[0]
-        for inputs in split.inputs.split(_EVALUATION_BATCH)
-    ]
-    joined = torch.cat(outputs)
-    return task.loss(joined, split.targets).item(), task.metric(joined, split.targets)
+def evaluate(trainee: Trainee, task: Task) -> tuple[float, float]:
+    """Validation loss and metric of one network."""
+    return task.learning_rule.evaluate(trainee.network, trainee.optimiser, task)
 
 
 def _trainee(variant: Variant, task: Task) -> Trainee:
     network = build_network(variant, task)
-    if task.learning_rule is not None:
-        generator = torch.Generator().manual_seed(seed_of(variant, 0))
-        rule = task.learning_rule.optimiser(network, variant["learning_rate"], generator)
-        return Trainee(variant, network, rule)
-    return Trainee(
-        variant, network, AdamW(network.parameters(), variant["learning_rate"], variant["weight_decay"])
-    )
+    generator = torch.Generator().manual_seed(seed_of(variant, 0))
+    return Trainee(variant, network, task.learning_rule.optimiser(network, variant.learning, generator))

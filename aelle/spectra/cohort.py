@@ -22,7 +22,20 @@ from aelle.spectra.systems import check_settings, directions, first_frames
 
 
 def lyapunov_spectra(
-    networks: Sequence[nn.Module], inputs: Inputs | Sequence[Tensor], **settings: Any
+    networks: Sequence[nn.Module],
+    inputs: Inputs | Sequence[Tensor],
+    *,
+    steps: int | None = None,
+    state: str = "full",
+    k: int | None = None,
+    warmup: int | str = "auto",
+    qr_interval: int | str = "auto",
+    dtype: torch.dtype = torch.float64,
+    initial_state: Any = None,
+    tolerance: float | None = None,
+    generator: torch.Generator | None = None,
+    progress: bool = False,
+    batched: bool | None = None,
 ) -> list[LyapunovSpectrum]:
     """Spectra of a cohort, networks of one architecture and size, as one batch where that pays.
 
@@ -32,12 +45,14 @@ def lyapunov_spectra(
     Args:
         networks: as `lyapunov_spectrum` takes them.
         inputs: (batch, time, input_size) for all, or (networks, batch, time, input_size).
-        settings: of `lyapunov_spectrum`; `batched` (True or False) overrides the choice.
+        steps, state, k, warmup, qr_interval, dtype, generator, progress: as `lyapunov_spectrum` takes them.
+        initial_state, tolerance: likewise, where the networks are taken one by one.
+        batched: whether to take them as one batch, whatever the device.
 
     Raises:
-        ValueError: where the networks or their inputs do not fit together.
+        ValueError: where the networks or their inputs do not fit together, or one batch is to have an initial
+            state or a tolerance.
     """
-    batched = settings.pop("batched", None)
     if not networks:
         raise ValueError("a cohort needs at least one network")
     shared = not (isinstance(inputs, Tensor) and inputs.dim() == 4)
@@ -45,10 +60,19 @@ def lyapunov_spectra(
         raise ValueError(f"inputs are for {len(inputs)} networks, but there are {len(networks)}")
     if batched is None:
         batched = next(networks[0].parameters()).is_cuda
-    if not batched:
-        each = [inputs] * len(networks) if shared else list(inputs)
-        return [lyapunov_spectrum(net, x, **settings) for net, x in zip(networks, each, strict=True)]
-    return _population_spectra(networks, inputs, shared, **settings)
+    settings: dict[str, Any] = {
+        "steps": steps, "state": state, "k": k, "warmup": warmup, "qr_interval": qr_interval, "dtype": dtype,
+        "generator": generator, "progress": progress,
+    }  # fmt: skip
+    if batched:
+        if initial_state is not None or tolerance is not None:
+            raise ValueError(
+                "networks in one batch take no initial_state and no tolerance; use batched=False"
+            )
+        return _population_spectra(networks, inputs, shared, **settings)
+    settings |= {"initial_state": initial_state, "tolerance": tolerance}
+    each = [inputs] * len(networks) if shared else list(inputs)
+    return [lyapunov_spectrum(net, x, **settings) for net, x in zip(networks, each, strict=True)]
 
 
 @torch.no_grad()
@@ -57,13 +81,14 @@ def _population_spectra(
     inputs: Any,
     shared: bool,
     *,
-    steps: int | None = None,
-    state: str = "full",
-    k: int | None = None,
-    warmup: int | str = "auto",
-    qr_interval: int | str = "auto",
-    dtype: torch.dtype = torch.float64,
-    generator: torch.Generator | None = None,
+    steps: int | None,
+    state: str,
+    k: int | None,
+    warmup: int | str,
+    qr_interval: int | str,
+    dtype: torch.dtype,
+    generator: torch.Generator | None,
+    progress: bool,
 ) -> list[LyapunovSpectrum]:
     check_settings(state, qr_interval, dtype, None)
     layers = list(zip(*(cells_of(network, dtype) for network in networks), strict=True))
@@ -78,5 +103,5 @@ def _population_spectra(
     ]
     frames = [first_frames(tangent, k, like, generator) for tangent, like in zip(stack, states, strict=True)]
     interval = None if qr_interval == "auto" else int(qr_interval)
-    run = Run(stack, state, k, interval, None, False)
+    run = Run(stack, state, k, interval, None, progress)
     return run.start_population(Position(states, frames), sequences, steps, warmup, len(networks))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from aelle.tasks.task import LearningRule, Optimiser, Split, TaskError
+from aelle.tasks.learning_rule import LearningRule, Optimiser
+from aelle.tasks.task import TaskError
 
 
 class ForceOptimiser:
@@ -58,14 +59,18 @@ class Force(LearningRule):
         network.readout = nn.Linear(cell.hidden_size, 1, bias=False)
         network.readout.weight = cell.weight_output
 
-    def optimiser(self, network: Any, learning_rate: float, generator: torch.Generator) -> ForceOptimiser:
+    def optimiser(
+        self, network: Any, hyperparameters: Mapping[str, Any], generator: torch.Generator
+    ) -> ForceOptimiser:
         """State before the first epoch: x from N(0, 1/4), P = learning_rate · I."""
         size = network.layers[0].hidden_size
         state = 0.5 * torch.randn(size, generator=generator, dtype=torch.float64)
-        return ForceOptimiser(network.layers[0].weight_output, learning_rate, state)
+        return ForceOptimiser(network.layers[0].weight_output, hyperparameters["learning_rate"], state)
 
     @torch.no_grad()
-    def train_epoch(self, network: Any, optimiser: Optimiser) -> float:
+    def train_epoch(
+        self, network: Any, optimiser: Optimiser, task: Any, hyperparameters: Mapping[str, Any]
+    ) -> float:
         """Run over the targets once while learning; return the mean squared error before each update."""
         trained = network.layers[0].weight_output
         kept = optimiser.state[trained]
@@ -84,12 +89,12 @@ class Force(LearningRule):
         return total / len(self.targets)
 
     @torch.no_grad()
-    def evaluate(self, network: Any, optimiser: Optimiser, split: Split) -> tuple[float, float]:
+    def evaluate(self, network: Any, optimiser: Optimiser, task: Any) -> tuple[float, float]:
         """Mean squared and mean absolute error of the network left to itself, from where it is."""
         cell = copy.deepcopy(network.layers[0]).double()
-        inputs = split.inputs.double()
+        inputs = task.validation.inputs.double()
         states = cell.trajectory(inputs, self.running_state(optimiser).expand(len(inputs), -1))
-        errors = cell.output(states[:, 1:]) @ cell.weight_output.mT - split.targets
+        errors = cell.output(states[:, 1:]) @ cell.weight_output.mT - task.validation.targets
         return errors.square().mean().item(), errors.abs().mean().item()
 
     def running_state(self, optimiser: Optimiser) -> Tensor:

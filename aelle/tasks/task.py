@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from aelle.tasks.gradient_descent import GradientDescent
+from aelle.tasks.learning_rule import LearningRule
 
 
 class TaskError(ValueError):
@@ -30,49 +32,11 @@ class Split:
         return Split(self.inputs[index], self.targets[index])
 
 
-class Optimiser(Protocol):
-    """What keeps tensors from one epoch to the next, by parameter and name."""
-
-    state: MutableMapping[Any, dict[str, Tensor]]
-
-
-class LearningRule(ABC):
-    """A way to learn other than gradient descent through time, for tasks that need one.
-
-    Networks are those of `aelle.recurrent.network.Network`. What a rule keeps from one epoch to the next are
-    tensors in `optimiser.state`, by parameter, as torch's optimisers keep their moments.
-    """
-
-    @abstractmethod
-    def prepare(self, network: Any) -> None:
-        """Change an untrained network into the form that the rule trains.
-
-        Raises:
-            TaskError: for an architecture that the rule cannot train.
-        """
-
-    @abstractmethod
-    def optimiser(self, network: Any, learning_rate: float, generator: torch.Generator) -> Optimiser:
-        """Return an optimiser that holds the rule's state before the first epoch."""
-
-    @abstractmethod
-    def train_epoch(self, network: Any, optimiser: Optimiser) -> float:
-        """Train for one epoch; return its mean loss."""
-
-    @abstractmethod
-    def evaluate(self, network: Any, optimiser: Optimiser, split: Split) -> tuple[float, float]:
-        """Loss and metric of a split."""
-
-    @abstractmethod
-    def running_state(self, optimiser: Optimiser) -> Tensor:
-        """State (n,) in which the network is after its last epoch: spectra are taken from there."""
-
-
 class Task(ABC):
     """What a network learns. The splits are fixed: equal options give equal data.
 
     Attributes:
-        learning_rule: how networks learn; gradient descent where None.
+        learning_rule: how networks learn.
         readout_steps: the steps of a sequence at which the readout is asked.
         metric_name, higher_is_better: what `metric` gives.
     """
@@ -81,7 +45,7 @@ class Task(ABC):
     metric_name: ClassVar[str]
     higher_is_better: ClassVar[bool]
     readout_steps: ClassVar[slice] = slice(None)
-    learning_rule: LearningRule | None = None
+    learning_rule: LearningRule = GradientDescent()
     input_size: int
     output_size: int
     train: Split

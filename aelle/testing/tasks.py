@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from aelle.tasks.learning_rule import LearningRule
 from aelle.tasks.task import Split, Task, TaskError
 from aelle.testing.requirement import require, speaking_of
 
@@ -34,7 +35,13 @@ def check_task(task: type[Task] | Task, seed: int = 0) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         built = _task(task, name)
-        for attribute, expected in (("name", str), ("metric_name", str), ("higher_is_better", bool)):
+        attributes = {
+            "name": str,
+            "metric_name": str,
+            "higher_is_better": bool,
+            "learning_rule": LearningRule,
+        }
+        for attribute, expected in attributes.items():
             found = getattr(built, attribute, None)
             require(
                 isinstance(found, expected),

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from aelle.collection.search_space import Cohort, Variant, variants
-from aelle.collection.training import NativeTraining, evaluate_trainee, seed_of, train_epoch
+from aelle.collection.training import NativeTraining, evaluate, seed_of, train_epoch
 from aelle.config import load_experiment
 from aelle.embedding.dataset import load_dataset
 from aelle.prediction.metrics import spearman, spearman_interval
@@ -41,15 +41,13 @@ def trained_again(variant: Variant, epochs: int, draw: int) -> float:
     torch.set_num_threads(1)
     task = make_task(variant.task, json.loads(variant.task_options))
     [trainee] = NativeTraining(Cohort((variant,)), task, epochs).trainees
-    if task.learning_rule is not None:
-        generator = torch.Generator().manual_seed(seed_of(variant, _NEXT * draw))
-        rule = task.learning_rule
-        trainee.optimiser = rule.optimiser(trainee.network, variant["learning_rate"], generator)
+    generator = torch.Generator().manual_seed(seed_of(variant, _NEXT * draw))
+    trainee.optimiser = task.learning_rule.optimiser(trainee.network, variant.learning, generator)
     metric = float("nan")
     for epoch in range(1, epochs + 1):
         torch.manual_seed(seed_of(variant, _NEXT * draw + epoch))
         loss = train_epoch(trainee, task)
-        validation, metric = evaluate_trainee(trainee, task)
+        validation, metric = evaluate(trainee, task)
         if not np.isfinite([loss, validation, metric]).all():
             return float("nan")
     return metric
