@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aelle.spectra import conditional_vs_generative as conditional_vs_generative
     from aelle.spectra import covariant_lyapunov_vectors as covariant_lyapunov_vectors
     from aelle.spectra import fixed_points as fixed_points
+    from aelle.spectra import flow_map as flow_map
     from aelle.spectra import leading_exponents as leading_exponents
     from aelle.spectra import lyapunov_spectra as lyapunov_spectra
     from aelle.spectra import lyapunov_spectrum as lyapunov_spectrum
@@ -44,6 +45,7 @@ _HOMES = {
     "covariant_lyapunov_vectors": "aelle.spectra",
     "conditional_vs_generative": "aelle.spectra",
     "fixed_points": "aelle.spectra",
+    "flow_map": "aelle.spectra",
     "mean_field": "aelle.spectra",
     "readout_growth": "aelle.spectra",
     "spectrum_distance": "aelle.spectra",

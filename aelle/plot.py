@@ -260,7 +260,7 @@ def _predicted(experiment: Experiment, method: str, epoch: int) -> figures.Predi
 
 
 def _in_unit_of(result: Any, figure: go.Figure) -> go.Figure:
-    return figure.update_yaxes(title_text=f"λ ({result.unit} per step)")
+    return figure.update_yaxes(title_text=f"λ ({result.rate_unit})")
 
 
 def _numbers(values: Any) -> np.ndarray[Any, Any]:

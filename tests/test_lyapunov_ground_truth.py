@@ -13,6 +13,7 @@ from aelle.recurrent.elman import TanhRNN
 from aelle.recurrent.lstm import LSTM
 from aelle.recurrent.network import Network
 from aelle.spectra import DrivenMap, lyapunov_spectrum
+from tests.systems import henon
 
 F64 = torch.float64
 
@@ -131,10 +132,6 @@ def test_a_constant_input_ends_at_a_fixed_point_with_the_eigenvalues_of_its_jaco
     assert abs(float(spectrum.exponents.sum() - expected.sum())) < 1e-9
 
 
-def henon(a=1.4, b=0.3):
-    return DrivenMap(lambda x, s: torch.stack([1 - a * s[0] ** 2 + s[1], b * s[0]]), 2)
-
-
 def test_the_henon_map():
     # Literature values of the average over the attractor; the determinant is -b everywhere.
     start = torch.rand(100, 2, generator=torch.Generator().manual_seed(0), dtype=F64) * 0.1
@@ -159,31 +156,6 @@ def test_the_logistic_map_at_four():
     start = torch.rand(50, 1, generator=torch.Generator().manual_seed(3), dtype=F64)
     spectrum = lyapunov_spectrum(logistic, steps=2000, initial_state=start)
     assert abs(float(spectrum.exponents[0]) - math.log(2)) < 2e-3
-
-
-@pytest.mark.slow
-def test_the_lorenz_flow():
-    # Runge-Kutta steps of dt; exponents per unit of time are those per step over dt. The divergence of the
-    # flow is -σ - 1 - β = -41/3 everywhere.
-    dt = 0.01
-
-    def flow(s):
-        x, y, z = s.unbind(-1)
-        return torch.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z], dim=-1)
-
-    def step(_, s):
-        k1 = flow(s)
-        k2 = flow(s + dt / 2 * k1)
-        k3 = flow(s + dt / 2 * k2)
-        k4 = flow(s + dt * k3)
-        return s + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-    start = 1 + torch.rand(60, 3, generator=torch.Generator().manual_seed(0), dtype=F64)
-    spectrum = lyapunov_spectrum(DrivenMap(step, 3), steps=3000, warmup=1000, initial_state=start)
-    rates = spectrum.exponents / dt
-    expected = torch.tensor([0.9056, 0.0, -14.5723], dtype=F64)
-    assert ((rates - expected).abs() < 4 * spectrum.standard_error / dt + 5e-4).all()
-    assert abs(float(rates.sum()) + 41 / 3) < 2e-4
 
 
 def gaussian_products(n, sequences, steps, g, seed):

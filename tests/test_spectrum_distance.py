@@ -75,7 +75,7 @@ NET, X = nn.LSTM(3, 4, batch_first=True), torch.randn(2, 60, 3)
 SPECTRUM = lyapunov_spectrum(NET, X)
 BAD = [
     (lambda: spectrum_distance(SPECTRUM, lyapunov_spectrum(NET, X, k=3)), ValueError, "b holds leading exponents"),
-    (lambda: spectrum_distance(SPECTRUM, SPECTRUM.in_bits()), ValueError, "one unit, got nats and bits"),
+    (lambda: spectrum_distance(SPECTRUM, SPECTRUM.in_bits()), ValueError, "one unit, got nats per step and bits per step"),
     (lambda: spectrum_distance(lyapunov_spectrum(NET, X, state="hidden"), SPECTRUM), ValueError, "convention"),
     (lambda: spectrum_distance([math.nan], SPECTRUM), ValueError, "a holds NaN"),
     (lambda: spectrum_distance([math.inf], SPECTRUM), ValueError, "diverged"),

@@ -26,16 +26,18 @@ class CovariantVectors:
         vectors: (B, T + 1, n, k), unit columns, at the states.
         states: (B, T + 1, n).
         local_exponents: (B, T, k), ln |J_t v| of each vector and step, nats.
+        dt: time of one step, or None.
     """
 
     vectors: Tensor
     states: Tensor
     local_exponents: Tensor
+    dt: float | None = None
 
     @property
     def exponents(self) -> Tensor:
-        """Averages of the local exponents, (k,), nats per step."""
-        return self.local_exponents.mean((0, 1))
+        """Averages of the local exponents, (k,), nats per step, or per unit of time where the map has a `dt`."""
+        return self.local_exponents.mean((0, 1)) / (self.dt or 1.0)
 
     def angles(self) -> Tensor:
         """Angles between every two vectors, in [0, π/2], (B, T + 1, k, k); 0 on the diagonal."""

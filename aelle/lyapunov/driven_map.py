@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,19 +33,25 @@ class DrivenMap:
         structure: "dense"; "diagonal", where no component of the state acts on another; or `BlockDiagonal(b)`. Such
             spectra take O(n) per step, and a declaration that is false is refused. "auto" finds diagonals and
             blocks of two (complex diagonals) in an automatic Jacobian of more than 16 components.
+        dt: time of one step; exponents are then per unit of time, per step where None. `flow_map` makes such a map
+            of a differential equation.
 
     Raises:
-        ValueError: where state_size is not a positive integer, or the structure is unknown or does not fit it.
+        ValueError: where state_size is not a positive integer, dt no positive number, or the structure is unknown or
+            does not fit.
     """
 
     step: Step
     state_size: int
     jacobian: Step | None = None
     structure: str | BlockDiagonal = "auto"
+    dt: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.state_size, int) or self.state_size < 1:
             raise ValueError(f"state_size must be at least 1, got {self.state_size}")
+        if self.dt is not None and not 0 < self.dt < math.inf:
+            raise ValueError(f"dt must be a positive number, the time of one step, got {self.dt}")
         if self.structure == "diagonal":
             object.__setattr__(self, "structure", DIAGONAL)
         if isinstance(self.structure, BlockDiagonal):

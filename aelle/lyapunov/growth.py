@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -39,6 +39,11 @@ class Growth:
     def rows(self, index: Sequence[int] | slice) -> Growth:
         """Those of some rows."""
         return Growth(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def scaled(self, factor: float) -> Growth:
+        """The same in another unit: all that is in nats, times a factor."""
+        in_nats = ("logs", "rounding", "audit")
+        return replace(self, **{name: getattr(self, name) * factor for name in in_nats})
 
     def followed_by(self, later: Growth) -> Growth:
         """Join with what the same rows added up later on."""

@@ -19,7 +19,7 @@ SHORTEST_WARMUP = 30
 
 @dataclass(eq=False, repr=False)
 class LyapunovSpectrum:
-    """Lyapunov exponents, descending, in nats per step.
+    """Lyapunov exponents, descending, in nats per step, or per unit of time where the system has a `dt`.
 
     Attributes:
         growth: what the run added up, directions in descending order of their exponent.
@@ -27,7 +27,8 @@ class LyapunovSpectrum:
         state: "full" (∂s'/∂s, all of the state) or "hidden" (∂h'/∂h at fixed other parts).
         layers: spectra of the layers of a stack; of one layer, just itself.
         position: last states and frames of each layer.
-        unit: "nats" or "bits" per step.
+        unit: "nats" or "bits".
+        dt: time of one step, by which all rates are divided; None leaves them per step.
     """
 
     growth: Growth
@@ -37,6 +38,7 @@ class LyapunovSpectrum:
     position: Position | None = field(default=None, repr=False)
     resume: Callable[..., LyapunovSpectrum] | None = field(default=None, repr=False)
     unit: str = "nats"
+    dt: float | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -148,6 +150,11 @@ class LyapunovSpectrum:
         return int(self.growth.longest_interval.max())
 
     @property
+    def rate_unit(self) -> str:
+        """Unit of the exponents and all other rates, such as "nats per step"."""
+        return f"{self.unit} per {'step' if self.dt is None else 'unit of time'}"
+
+    @property
     def converged(self) -> bool:
         """No divergence, at least 30 steps of warm-up, and halves of the run that agree within noise."""
         return (
@@ -157,17 +164,11 @@ class LyapunovSpectrum:
         )
 
     def in_bits(self) -> LyapunovSpectrum:
-        """Return the same spectrum in bits per step."""
+        """Return the same spectrum in bits."""
         if self.unit == "bits":
             return self
-        scale = 1 / math.log(2)
-        growth = replace(
-            self.growth,
-            logs=self.growth.logs * scale,
-            rounding=self.growth.rounding * scale,
-            audit=self.growth.audit * scale,
-        )
         layers = [layer.in_bits() for layer in self.layers if layer is not self]
+        growth = self.growth.scaled(1 / math.log(2))
         return replace(self, growth=growth, layers=layers, unit="bits", resume=None)
 
     def continue_(
@@ -195,7 +196,7 @@ class LyapunovSpectrum:
         return self
 
     def to_frame(self) -> Any:
-        """Return a pandas DataFrame, one row an exponent: index, exponent, standard_error, low, high, trusted."""
+        """Return a pandas DataFrame, one row per exponent, with errors and unit."""
         import pandas as pd
 
         low, high = self.confidence_interval()
@@ -209,6 +210,7 @@ class LyapunovSpectrum:
         }
         frame = pd.DataFrame({name: values.cpu().numpy() for name, values in columns.items()})
         frame["trusted"] = frame.index < self.trusted
+        frame["unit"] = self.rate_unit
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="i")
         return frame
 
@@ -228,10 +230,11 @@ class LyapunovSpectrum:
         )
         rest = f", …, {values[-1]:.4f}" if len(values) > 3 else ""
         certificate = "" if self.certificate is None else f", certificate {self.certificate:.1e}"
+        of_time = "" if self.dt is None else f" of {self.dt:g}"
         flags = f", {self.diverged} of {self.sequences} sequences diverged" if self.diverged else ""
         return (
-            f"LyapunovSpectrum({len(values)} exponents in {self.unit} per step: {shown}{rest}; "
-            f"{self.sequences} × {self.steps} steps after {self.warmup}, {self.state} state, "
+            f"LyapunovSpectrum({len(values)} exponents in {self.rate_unit}: {shown}{rest}; "
+            f"{self.sequences} × {self.steps} steps{of_time} after {self.warmup}, {self.state} state, "
             f"trusted {self.trusted}{certificate}{flags})"
         )
 
@@ -267,9 +270,12 @@ def spectrum_of_stack(
     state: str,
     k: int | None,
     resume: Callable[..., LyapunovSpectrum] | None,
+    dt: float | None = None,
 ) -> LyapunovSpectrum:
-    """Sort each layer's directions by exponent, and their union, cut to k."""
-    layers = [LyapunovSpectrum(_sorted(growth, k), warmup, state) for growth in growths]
+    """Sort each layer's directions by exponent, and their union, cut to k; rates per time where there is a dt."""
+    if dt is not None:
+        growths = [growth.scaled(1 / dt) for growth in growths]
+    layers = [LyapunovSpectrum(_sorted(growth, k), warmup, state, dt=dt) for growth in growths]
     if len(layers) == 1:
         layers[0].position, layers[0].resume = position, resume
         return layers[0]
@@ -284,7 +290,7 @@ def spectrum_of_stack(
         torch.stack([growth.diverged for growth in growths]).any(0),
         torch.stack([growth.longest_interval for growth in growths]).max(0).values,
     )
-    return LyapunovSpectrum(_sorted(union, k), warmup, state, layers, position, resume)
+    return LyapunovSpectrum(_sorted(union, k), warmup, state, layers, position, resume, dt=dt)
 
 
 def _sorted(growth: Growth, k: int | None) -> Growth:

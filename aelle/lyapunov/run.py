@@ -29,6 +29,7 @@ class Run:
     interval: int | None
     tolerance: float | None
     progress: bool
+    dt: float | None = None  # time of one step; rates are per step where None
 
     def start(
         self, position: Position, sequences: list[Tensor] | None, steps: int | None, warmup: int | str
@@ -136,7 +137,9 @@ class Run:
 
     def _spectrum(self, growths: list[Growth], position: Position, warmup: int) -> LyapunovSpectrum:
         resume = functools.partial(self._resume, growths)
-        return spectrum_of_stack(growths, position, warmup=warmup, state=self.state, k=self.k, resume=resume)
+        return spectrum_of_stack(
+            growths, position, warmup=warmup, state=self.state, k=self.k, resume=resume, dt=self.dt
+        )
 
     @torch.no_grad()
     def _resume(

@@ -13,6 +13,7 @@ from aelle.spectra.cohort import lyapunov_spectra
 from aelle.spectra.covariant import covariant_lyapunov_vectors
 from aelle.spectra.distance import spectrum_distance
 from aelle.spectra.fixed_points import fixed_points
+from aelle.spectra.flow import flow_map
 from aelle.spectra.front import lyapunov_spectrum
 from aelle.spectra.gradients import leading_exponents
 from aelle.spectra.readout import cohort_readout_growth, readout_growth
@@ -30,6 +31,7 @@ __all__ = [
     "conditional_vs_generative",
     "covariant_lyapunov_vectors",
     "fixed_points",
+    "flow_map",
     "leading_exponents",
     "lyapunov_spectra",
     "lyapunov_spectrum",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -67,7 +68,8 @@ def covariant_lyapunov_vectors(
         run = lambda start, stop: ginelli(  # noqa: E731
             jacobian, driven, path, frame, warmup, cooldown
         )
-        return map_rows(run, 1, len(state), 0, state.is_cuda)[0]
+        vectors = map_rows(run, 1, len(state), 0, state.is_cuda)[0]
+        return replace(vectors, dt=getattr(system, "dt", None))
 
 
 def _equal_lengths(

@@ -26,10 +26,11 @@ def spectrum_distance(
 
         d(a, b) = ( 1/u* ∫₀^u* (λ_a(u) - λ_b(u))² du )^½,
 
-    the root of the mean squared difference, taken exactly. It is 0 for equal spectra, symmetric, and
-    where all exponents are trusted a metric: the 2-Wasserstein distance between the distributions of the exponents. Networks of any two sizes can be compared,
-    and n copies of a network side by side are at distance 0 from one. Zheng & Shlizerman (2025, arXiv:2506.07975)
-    steer a search through pruned networks by the distance of their spectra from the dense network's.
+    the root of the mean squared difference, taken exactly. It is 0 for equal spectra, symmetric, and where all
+    exponents are trusted a metric: the 2-Wasserstein distance between the distributions of the exponents. Networks
+    of any two sizes can be compared, and n copies of a network side by side are at distance 0 from one. Zheng &
+    Shlizerman (2025, arXiv:2506.07975) steer a search through pruned networks by the distance of their spectra from
+    that of the dense network.
 
     -inf counts as `lowest`, as does all below it. u* is 1 where all exponents are trusted; else it is where the first
     of the two spectra stops being trusted, and what comes after is left out of the comparison.
@@ -60,8 +61,8 @@ def spectrum_distance(
 
 
 def _check_alike(a: LyapunovSpectrum, b: LyapunovSpectrum) -> None:
-    if a.unit != b.unit:
-        raise ValueError(f"the spectra must have one unit, got {a.unit} and {b.unit}")
+    if a.rate_unit != b.rate_unit:
+        raise ValueError(f"the spectra must have one unit, got {a.rate_unit} and {b.rate_unit}")
     if a.state != b.state:
         raise ValueError(f'the spectra must be of one state convention, got "{a.state}" and "{b.state}"')
 

@@ -60,7 +60,7 @@ def lyapunov_spectrum(
         progress: show a progress bar.
 
     Returns:
-        spectrum, exponents descending, in nats per step.
+        spectrum, exponents descending, in nats per step, or per unit of time for a `DrivenMap` with a `dt`.
 
     Raises:
         TypeError: for a system or inputs of an unknown kind.
@@ -82,7 +82,7 @@ def lyapunov_spectrum(
                 first_frames(tangent, k, like, generator) for tangent, like in zip(stack, states, strict=True)
             ]
             interval = None if qr_interval == "auto" else int(qr_interval)
-            run = Run(stack, state, k, interval, tolerance, progress)
+            run = Run(stack, state, k, interval, tolerance, progress, getattr(system, "dt", None))
             return run.start(Position(states, frames), sequences, steps, warmup)
 
         blocks = [with_structure(tangent, directions(tangent, k)) for tangent in stack]
