@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
+
+from aelle.words import hint
 
 T = TypeVar("T")
 
@@ -57,9 +57,3 @@ class Registry(Generic[T]):
             base = f"{self.base.__module__}.{self.base.__qualname__}"
             raise self.error(f"{self.kind} {path!r} is not a subclass of {base}")
         return found
-
-
-def hint(word: str, known: Iterable[str]) -> str:
-    """Say which known word may have been meant, or which there are."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known)) or 'none'}"

@@ -1,6 +1,7 @@
 """The allowed imports inside aelle, and the cost of importing it."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -13,22 +14,24 @@ ALLOWED = {
     "compiled": set(),
     "hyperparameters": set(),
     "optimiser": set(),
-    "registry": set(),
+    "registry": {"words"},
+    "words": set(),
     "lyapunov": {"compiled", "plot"},  # a result shows itself by the one figure of spectra that there is
-    "records": {"hyperparameters"},
-    "config": {"registry", "hyperparameters"},
-    "recurrent": {"compiled", "registry"},
-    "tasks": {"registry", "optimiser"},  # gradient descent is one of the learning rules
+    "records": {"hyperparameters", "words"},
+    "config": {"hyperparameters", "words"},
+    "recurrent": {"compiled", "registry", "words"},
+    "tasks": {"registry", "optimiser", "words"},  # gradient descent is one of the learning rules
     "spectra": {"lyapunov", "recurrent"},
     "collection": {
-        *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks")
+        *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks"),
+        "words",
     },
-    "embedding": {"records", "config", "optimiser", "hyperparameters"},
+    "embedding": {"records", "config", "optimiser", "hyperparameters", "words"},
     "prediction": {"embedding", "records", "config", "hyperparameters"},
     "integrations": {"prediction", "spectra", "recurrent", "hyperparameters", "records"},
     "explorer": {"records", "config", "hyperparameters"},
     "plot": {"explorer"},
-    "interchange": {"config", "records", "recurrent"},
+    "interchange": {"config", "records", "recurrent", "words"},
     "testing": {"recurrent", "tasks"},
 }
 
@@ -87,6 +90,22 @@ def test_lyapunov_knows_no_modules_and_no_files():
     for path in (PACKAGE / "lyapunov").rglob("*.py"):
         assert "nn.Module" not in path.read_text(), path
         assert "pathlib" not in set(imports(path)), path
+
+
+@pytest.mark.parametrize(
+    "words, home",
+    [
+        (r"get_close_matches", "words.py"),
+        (r"splitlines\(\)( or |\[0\])", "words.py"),
+        (r"arange\(\w+\) \+ 0\.5", "records/normalised_index.py"),
+        (r"^def xyz", "explorer/figures/frame.py"),
+        (r"^def (best_of|best_metric|better)\b", "records/outcome.py"),
+        (r"^HYPERPARAMETERS\b", "hyperparameters.py"),
+    ],
+)
+def test_a_helper_has_one_home(words, home):
+    found = [p for p in PACKAGE.rglob("*.py") if re.search(words, p.read_text(), re.M)]
+    assert [str(p.relative_to(PACKAGE)) for p in found] == [home]
 
 
 def test_importing_aelle_imports_nothing_heavy():

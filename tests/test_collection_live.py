@@ -19,6 +19,8 @@ from tests.small_collection import comparable, experiment
 class InThisProcess:
     """An engine that works where the test can change what the clock says."""
 
+    gpus = 0.0
+
     def run(self, function, job, cohorts, report):
         for cohort in cohorts:
             yield function(job, cohort, report)
@@ -89,6 +91,8 @@ def test_workers_in_other_folders_write_to_the_folder_that_was_meant(tmp_path, m
 
 def test_records_that_stay_on_a_node_are_missed(tmp_path):
     class NotShared:
+        gpus = 0.0
+
         def run(self, function, job, cohorts, report):
             for cohort in cohorts:
                 yield CohortResult(cohort.cohort_id, {v.network_id: "ok" for v in cohort.variants}, None)
@@ -130,7 +134,7 @@ def test_the_longest_cohorts_are_begun_first(tmp_path):
 
     class Noting(InThisProcess):
         def run(self, function, job, cohorts, report):
-            begun.extend((c.variants[0].hidden_size, len(c.variants)) for c in cohorts)
+            begun.extend((c.variants[0]["hidden_size"], len(c.variants)) for c in cohorts)
             yield from super().run(function, job, cohorts, report)
 
     networks = {"architecture": "rnn", "hidden_size": [2, 5, 3], "per_combination": 3}

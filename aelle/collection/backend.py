@@ -14,6 +14,7 @@ from aelle.collection.search_space import Cohort, Variant
 from aelle.collection.training import NativeTraining
 from aelle.config import ConfigError, Training
 from aelle.tasks.task import Task
+from aelle.words import first_line
 
 _NATIVE_COHORT = 5
 _LARGEST_POPULATION = 1024  # larger ones gain nothing, and lose more when killed
@@ -72,7 +73,7 @@ def chosen_backend(settings: Training, task: Task, gpus: float = 0.0) -> Backend
         if not gpus:
             torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].partition(". ")[0]
+        reason = first_line(error).partition(". ")[0]
         raise ConfigError(
             f"training.device: {settings.device!r} cannot be used here: {reason[:120]}; there are {_devices()}"
         ) from None

@@ -34,6 +34,7 @@ from aelle.records import (
 )
 from aelle.spectra import LyapunovSpectrum, cohort_readout_growth, lyapunov_spectra
 from aelle.tasks.task import Task
+from aelle.words import first_line
 
 _OF_TRAINEE = ("train_loss", "val_loss", "val_metric", "train_seconds")
 
@@ -306,7 +307,7 @@ def _restore(checkpoint: Path, records: CohortRecords, training: NativeTraining)
 def _brief(error: Exception) -> str:
     if isinstance(error, DamagedFileError):
         return error.what
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return first_line(error)
 
 
 def driving_sequences(experiment: Experiment, task: Task, kind: str | None = None) -> Tensor:

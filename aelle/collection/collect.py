@@ -84,7 +84,7 @@ def collect(
         CollectionStopped: where `training.stop_after_failures` networks in a row failed of one cause.
     """
     folder = folder if isinstance(folder, ExperimentFolder) else ExperimentFolder(Path(folder))
-    job = _prepare(experiment, folder, on_epoch, gpus=getattr(engine, "gpus", 0.0))
+    job = _prepare(experiment, folder, on_epoch, gpus=engine.gpus if engine is not None else 0.0)
     found = checked_variants(experiment, job.task)
     with _locked(folder):
         size = job.backend.cohort_size(experiment.training, job.task)

@@ -21,7 +21,13 @@ RunCohort = Callable[[Any, Cohort, Callable[[int], None]], Any]
 
 
 class Engine(Protocol):
-    """Runs `function(job, cohort, report)` for every cohort somewhere, and yields results as they come."""
+    """Runs `function(job, cohort, report)` for every cohort somewhere, and yields results as they come.
+
+    Attributes:
+        gpus: share of a GPU that each cohort gets where it runs; 0 where cohorts run on this machine.
+    """
+
+    gpus: float
 
     def run(
         self, function: RunCohort, job: Any, cohorts: Sequence[Cohort], report: Callable[[int], None]
@@ -51,6 +57,8 @@ class LocalProcesses:
     A killed worker breaks the pool; the pool is made anew and the unfinished cohorts are run again, each
     resuming from its checkpoint. After `attempts` broken pools without a finished cohort, `WorkerDied`.
     """
+
+    gpus = 0.0
 
     def __init__(self, workers: int = 0, attempts: int = 3) -> None:
         self.workers = workers or available_cores()

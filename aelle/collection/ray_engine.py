@@ -15,6 +15,7 @@ from typing import Any
 
 from aelle.collection.engines import RunCohort, WorkerDied
 from aelle.collection.search_space import Cohort
+from aelle.words import first_line
 
 _PATIENCE_SECONDS = 5
 _ANSWER_SECONDS = 30
@@ -95,7 +96,7 @@ def _connect(ray: Any, address: str | None) -> None:
     try:
         ray.init(address=address, **options)
     except Exception as error:
-        raise ConnectionError(f"the Ray cluster at {address} cannot be used: {_first_line(error)}") from None
+        raise ConnectionError(f"the Ray cluster at {address} cannot be used: {first_line(error)}") from None
 
 
 def _check_answers(address: str) -> None:
@@ -118,7 +119,7 @@ def _check_answers(address: str) -> None:
     code = (  # what came of it stands on a line of its own, after whatever Ray prints
         "import sys, ray\ntry: ray.init(address=sys.argv[1], log_to_driver=False); reason = ''\n"
         "except Exception as error: reason = str(error) or type(error).__name__\n"
-        "print('\\nreason:', reason.splitlines()[0] if reason else '', flush=True)"
+        "print('\\nreason:', reason.partition('\\n')[0], flush=True)"
     )
     command = [sys.executable, "-c", code, address]
     try:
@@ -133,10 +134,6 @@ def _check_answers(address: str) -> None:
             f"the Ray cluster at {address} cannot be used: {reason.strip() or 'its client ended without a word'}"
             f"{_TOKEN_HINT if 'auth' in (reason + done.stderr).lower() else ''}"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _run(held: tuple[RunCohort, Any], cohort: Cohort) -> tuple[Any, int]:

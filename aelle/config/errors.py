@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from aelle.config.experiment import Experiment
 from aelle.config.values import SHAPES
-from aelle.registry import hint
+from aelle.words import hint
 
 
 class ConfigError(ValueError):

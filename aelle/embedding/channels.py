@@ -15,7 +15,6 @@ value here: they are NaN, which means "not recorded" to all that follows.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -25,6 +24,7 @@ import pandas as pd
 
 from aelle.embedding.dataset import EmbeddingError
 from aelle.records import resample_rows
+from aelle.words import hint
 
 _COLUMNS = {"spectrum": "spectrum", "temporal_std": "spectrum_std", "standard_error": "spectrum_se"}
 _CHANGE_OF = "change_of_"
@@ -81,10 +81,8 @@ def require_channels(rows: pd.DataFrame, channels: Sequence[str]) -> None:
         lists = [str(name) for name in rows if rows[name].map(_is_list).any()]
         lists = [name for name in lists if name not in _COLUMNS.values()]
         known = ["change", *_COLUMNS, *lists]
-        close = difflib.get_close_matches(channel, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
         raise EmbeddingError(
-            f"channel {channel!r}: no record holds a list in a column {column!r}; {hint} "
+            f"channel {channel!r}: no record holds a list in a column {column!r}; {hint(channel, known)} "
             "([spectrum] also says what is recorded besides)"
         )
 

@@ -29,6 +29,7 @@ from aelle.embedding.members import FittedMembers, ForestPair, Forests, Transfor
 from aelle.embedding.optimise import History, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
 from aelle.records import ExperimentFolder, write_bytes, write_json
+from aelle.words import first_line
 
 _NORMAL_95 = 1.6448536  # the 95 % quantile of N(0, 1): a central 90 % between its two signs
 _FOREST = "forest."  # prefix of the forests among the tensors
@@ -184,7 +185,7 @@ def load(folder: ExperimentFolder) -> FittedAutoencoder:
         SafetensorError,
         ValidationError,
     ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise EmbeddingError(
             f"{description_file}: not a usable autoencoder ({reason}); run `aelle train` again"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ import pyarrow as pa
 from aelle.interchange.tables import LISTS, SpectraFileError
 from aelle.records import SCHEMA, STATUSES
 from aelle.recurrent.registry import ARCHITECTURES
+from aelle.words import hint
 
 _DECLARED = (
     "experiment", "cohort", "task", "metric_name", "higher_is_better", "spectrum_state", "spectrum_inputs",
@@ -72,9 +72,7 @@ def check_columns(frame: pd.DataFrame, file: Path) -> None:
         if column in _DECLARED:
             raise SpectraFileError(f"{file}: column {column!r} is declared for the whole file; remove it")
         if column not in _COLUMNS:
-            close = difflib.get_close_matches(str(column), _COLUMNS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_COLUMNS)}"
-            raise SpectraFileError(f"{file}: unknown column {column!r}; {hint}")
+            raise SpectraFileError(f"{file}: unknown column {column!r}; {hint(str(column), _COLUMNS)}")
 
 
 def completed(frame: pd.DataFrame, declared: Declaration, file: Path) -> pd.DataFrame:

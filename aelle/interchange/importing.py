@@ -19,6 +19,7 @@ from aelle.config import Experiment, dump_experiment, parse_experiment
 from aelle.interchange.checks import CHANGING, Declaration, check_columns, check_sizes, completed
 from aelle.interchange.tables import LISTS, SpectraFileError, read_spectra_file
 from aelle.records import SCHEMA, ExperimentFolder, write_bytes, write_json, write_table
+from aelle.words import first_line
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _records(frame: pd.DataFrame, declared: Declaration, experiment: Experiment,
         try:
             columns.append(pa.array(values, field.type, from_pandas=True))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise SpectraFileError(f"{file}: column {field.name!r}: {str(error).splitlines()[0]}") from None
+            raise SpectraFileError(f"{file}: column {field.name!r}: {first_line(error)}") from None
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 

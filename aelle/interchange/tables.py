@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aelle.words import first_line
+
 LISTS = ("spectrum", "spectrum_se", "spectrum_std")
 _WORDS = ("network_id", "architecture", "status")
 _NUMBERED = re.compile(r"(spectrum|spectrum_se|spectrum_std)_(\d+)")
@@ -57,7 +59,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         # Identifiers such as 0012 and 1e5 are words, not numbers.
         return pd.read_csv(path, dtype=dict.fromkeys(_WORDS, "object"), encoding="utf-8")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SpectraFileError(f"{path}: not a readable CSV file ({_first_line(error)})") from error
+        raise SpectraFileError(f"{path}: not a readable CSV file ({first_line(error)})") from error
 
 
 def _read_npz(path: Path) -> pd.DataFrame:
@@ -66,7 +68,7 @@ def _read_npz(path: Path) -> pd.DataFrame:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise SpectraFileError(
-            f"{path}: not a readable NPZ file of plain numbers and words ({_first_line(error)})"
+            f"{path}: not a readable NPZ file of plain numbers and words ({first_line(error)})"
         ) from error
     columns: dict[str, Any] = {}
     rows = {name: len(array) for name, array in arrays.items() if array.ndim > 0}
@@ -85,7 +87,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         return pq.read_table(path, partitioning=None).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
-        raise SpectraFileError(f"{path}: not a readable Parquet file ({_first_line(error)})") from error
+        raise SpectraFileError(f"{path}: not a readable Parquet file ({first_line(error)})") from error
 
 
 def _with_lists(frame: pd.DataFrame) -> pd.DataFrame:
@@ -122,7 +124,3 @@ def _trimmed(values: Any, name: str, row: int, path: Path) -> np.ndarray | None:
         place = int(np.flatnonzero(np.isnan(numbers))[0]) + 1
         raise SpectraFileError(f"{path}, row {row}: number {place} of {name} is missing")
     return numbers if len(numbers) else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

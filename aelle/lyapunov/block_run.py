@@ -45,12 +45,14 @@ class BlockTangent(Protocol):
     """A driven map whose Jacobians are blocks on the diagonal.
 
     Attributes:
-        size: n.
+        size, input_size, networks: as those of a `TangentMap`.
         block_size: b.
         audited: whether the sum of all exponents is held against determinants, as the loop does where k = n.
     """
 
     size: int
+    input_size: int | None
+    networks: int
     block_size: int
     audited: bool
 

@@ -101,6 +101,7 @@ class MapBlocks:
     ) -> None:
         self._tangent, self.structure, self.recognised = tangent, structure, recognised
         self.size, self.block_size, self.audited = tangent.size, structure.size, audited
+        self.input_size, self.networks = tangent.input_size, tangent.networks
 
     def block_segment(self, inputs: Tensor | None, state: Tensor, steps: int) -> BlockSegment:
         """Trajectory and blocks of some steps."""

@@ -100,9 +100,9 @@ class DrivenMapTangent:
     def __init__(
         self, system: DrivenMap, input_dim: int | None, dtype: torch.dtype, device: torch.device | str = "cpu"
     ) -> None:
-        self.system, self.size = system, system.state_size
+        self.system, self.size, self.networks = system, system.state_size, 1
         self._in_dims = (None if input_dim is None else 0, 0)
-        self._input_dim, self._like = input_dim, torch.empty(0, dtype=dtype, device=device)
+        self.input_size, self._like = input_dim, torch.empty(0, dtype=dtype, device=device)
         self._check()
         self.batched_step = self._batched_step()
         self.given_jacobian = None if system.jacobian is None else _batched(system.jacobian, self._in_dims)
@@ -110,7 +110,7 @@ class DrivenMapTangent:
 
     def probe(self, rows: int) -> tuple[Tensor | None, Tensor]:
         """Inputs (rows, input size) and states (rows, n) to try the map on, the same each time."""
-        input_dim, like = self._input_dim, self._like
+        input_dim, like = self.input_size, self._like
         generator = torch.Generator().manual_seed(0)
         state = torch.rand(rows, self.size, generator=generator, dtype=torch.float64)
         x = (

@@ -73,7 +73,7 @@ class Run:
             return group_by_length(sequences, steps, warmup, like)
         transient, measured = plan_steps(None, steps, warmup)
         rows = list(range(len(like)))
-        size = getattr(self.stack[0], "input_size", None)
+        size = self.stack[0].input_size
         driven = (
             None if size is None else like.new_zeros(len(like), 1, size).expand(-1, transient + measured, -1)
         )

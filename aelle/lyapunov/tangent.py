@@ -85,9 +85,13 @@ class TangentMap(Protocol):
 
     Attributes:
         size: dimension n of the tangent space.
+        input_size: of an input; None for an autonomous map.
+        networks: how many networks the rows belong to, in equal parts.
     """
 
     size: int
+    input_size: int | None
+    networks: int
 
     def segment(
         self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None

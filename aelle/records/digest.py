@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aelle.records.folder import DamagedFileError, RecordsError
+from aelle.words import first_line
 
 _BEFORE, _AFTER, _LENGTH = b"aelle-sha256:", b":end-of-aelle-sha256", 64
 BLANK = (_BEFORE + b"0" * _LENGTH + _AFTER).decode()
@@ -123,7 +124,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise DamagedFileError(path, f"not a readable Parquet file: {reason}") from error
 
 

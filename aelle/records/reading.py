@@ -18,6 +18,7 @@ from aelle.records.digest import open_parquet
 from aelle.records.folder import DamagedFileError, ExperimentFolder, RecordsError
 from aelle.records.frame import Records
 from aelle.records.schema import LATER_COLUMNS, SCHEMA
+from aelle.words import first_line
 
 Where = Mapping[str, Any]  # by column: the value wanted, or a list of values
 
@@ -39,7 +40,7 @@ def read_table(path: Path, columns: list[str] | None = None, where: Where | None
     except KeyError as error:
         raise RecordsError(f"{path}: cannot be filtered: {error.args[0]}") from None
     except (pa.ArrowException, OSError) as error:
-        raise DamagedFileError(path, f"not a readable Parquet file: {_first_line(error)}") from error
+        raise DamagedFileError(path, f"not a readable Parquet file: {first_line(error)}") from error
     missing = [name for name in names if name not in table.column_names]
     for name in [name for name in missing if name in LATER_COLUMNS]:
         table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
@@ -65,7 +66,7 @@ def _check(where: Where) -> None:
             pa.array(wanted if isinstance(wanted, list | tuple) else [wanted], SCHEMA.field(name).type)
         except (KeyError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise RecordsError(
-                f"records cannot be filtered by {name!r} = {wanted!r}: {_first_line(error)}"
+                f"records cannot be filtered by {name!r} = {wanted!r}: {first_line(error)}"
             ) from None
 
 
@@ -154,10 +155,6 @@ def record_files(records: Path) -> list[Path]:
             if entry.name.endswith(".parquet") and not entry.name.startswith(".") and entry.is_file()
         ]
     return sorted(found)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def network_states(table: pa.Table, epochs: int, sparse: bool = False) -> pd.DataFrame:

@@ -7,7 +7,6 @@ has shape (N, G·H, H) is N networks at once, stepped on states of shape (N, bat
 
 from __future__ import annotations
 
-import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,8 @@ from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+
+from aelle.words import hint
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ class Cell(nn.Module, ABC):
         known = list(cls.default_options)
         for name, value in options.items():
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
-                raise ValueError(f"architecture {cls.architecture!r} has no option {name!r}; {hint}")
+                raise ValueError(
+                    f"architecture {cls.architecture!r} has no option {name!r}; {hint(name, known)}"
+                )
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(
                     f"option {name!r} of architecture {cls.architecture!r} must be a number, got {value!r}"

@@ -87,7 +87,7 @@ def _equal_lengths(
             raise ValueError(
                 "an autonomous map needs steps, the number of steps between warm-up and cool-down"
             )
-        size = getattr(stack[0], "input_size", None)
+        size = stack[0].input_size
         return None if size is None else like.new_zeros(len(like), warmup + steps + cooldown, size)
     lengths = {len(sequence) for sequence in sequences}
     if len(lengths) > 1:

@@ -93,7 +93,7 @@ def _check(count: int, noise: float, slowest: float, iterations: int) -> None:
 def _constant_input(
     system: System, given: Tensor | None, stack: list[TangentMap], like: Tensor
 ) -> Tensor | None:
-    size = getattr(stack[0], "input_size", None)
+    size = stack[0].input_size
     if given is None:
         return None if isinstance(system, DrivenMap) or size is None else like.new_zeros(size)
     value = torch.as_tensor(given).to(like)

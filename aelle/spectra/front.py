@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from aelle.lyapunov.block_run import BlockTangent
-from aelle.lyapunov.block_tangent import with_structure
+from aelle.lyapunov.block_tangent import MapBlocks, with_structure
 from aelle.lyapunov.growth import Position
 from aelle.lyapunov.inputs import Inputs, as_sequences
 from aelle.lyapunov.result import LyapunovSpectrum
@@ -89,6 +89,6 @@ def lyapunov_spectrum(
         try:
             return measured(blocks)
         except StructureError:
-            if not any(getattr(tangent, "recognised", False) for tangent in blocks):
+            if not any(isinstance(tangent, MapBlocks) and tangent.recognised for tangent in blocks):
                 raise
             return measured(stack)  # the structure was found at a few points, and is not there at others

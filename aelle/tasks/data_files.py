@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aelle.tasks.task import TaskError
+from aelle.words import first_line
 
 DATA_VARIABLE = "AELLE_DATA"
 
@@ -114,4 +115,4 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError):
         while error.__context__ is not None:
             error = error.__context__
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first_line(error)

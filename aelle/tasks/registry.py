@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from aelle.registry import Registry, hint
+from aelle.registry import Registry
 from aelle.tasks.adding import Adding
 from aelle.tasks.characters import Characters
 from aelle.tasks.copy_memory import CopyMemory
@@ -16,6 +16,7 @@ from aelle.tasks.motion_capture import MotionCapture
 from aelle.tasks.sequential_mnist import SequentialMNIST
 from aelle.tasks.target_learning import TargetLearning
 from aelle.tasks.task import Task, TaskError
+from aelle.words import hint
 
 _TASKS: tuple[type[Task], ...] = (Digits, Latch, Characters, SequentialMNIST, MotionCapture)
 _TASKS += (TargetLearning, Adding, CopyMemory)

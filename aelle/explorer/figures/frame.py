@@ -12,7 +12,12 @@ from aelle.explorer.theme import Theme, axis
 
 
 def xyz(coordinates: NDArray[np.float64], dimensions: int) -> dict[str, NDArray[np.float32]]:
-    """Coordinates as plotly's x, y and, in three dimensions, z."""
+    """Coordinates as plotly's x, y and, in three dimensions, z; a gap where there are none.
+
+    The gap keeps an empty trace on the figure: plotly forgets traces of no points, and then cannot move them.
+    """
+    if not len(coordinates):
+        coordinates = np.full((1, 3), np.nan)
     return {key: coordinates[:, k].astype(np.float32) for k, key in enumerate("xyz"[:dimensions])}
 
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from aelle.explorer.data import ExplorerData
+from aelle.explorer.figures.frame import xyz
 from aelle.explorer.figures.trails import add_trails, trails_info
 from aelle.explorer.projection import Projection
 from aelle.explorer.theme import Theme
@@ -128,13 +129,3 @@ def _walker(walker: Sequence[float] | None, theme: Theme, dimensions: int) -> An
         hoverinfo="skip",
         showlegend=False,
     )
-
-
-def xyz(coordinates: NDArray[np.float64], dimensions: int) -> dict[str, NDArray[np.float32]]:
-    """Coordinates as plotly's x, y and, in three dimensions, z; a gap where there are none.
-
-    The gap keeps an empty trace on the figure: plotly forgets traces of no points, and then cannot move them.
-    """
-    if not len(coordinates):
-        coordinates = np.full((1, 3), np.nan)
-    return {key: coordinates[:, k].astype(np.float32) for k, key in enumerate("xyz"[:dimensions])}
