@@ -21,7 +21,8 @@ ALLOWED = {
     "config": {"hyperparameters", "words"},
     "recurrent": {"compiled", "registry", "words"},
     "tasks": {"registry", "optimiser", "words"},  # gradient descent is one of the learning rules
-    "spectra": {"lyapunov", "recurrent"},
+    "modules": {"lyapunov", "recurrent", "words"},
+    "spectra": {"lyapunov", "recurrent", "modules"},
     "collection": {
         *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks"),
         "words",

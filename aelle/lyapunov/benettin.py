@@ -59,7 +59,7 @@ def measure(
             stack, driven, position.rows(slice(start, stop)), warmup, blocks, interval, report
         )
 
-    splittable = all(tangent.networks == 1 for tangent in stack)
+    splittable = all(tangent.splittable for tangent in stack)
     work = sum(tangent.size * frame.numel() for tangent, frame in zip(stack, position.frames, strict=True))
     parts = map_rows(run, rows if splittable else 1, rows, work, position.states[0].is_cuda)
     growths = [Growth.join_rows([part[0][i] for part in parts]) for i in range(len(stack))]

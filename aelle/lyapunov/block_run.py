@@ -45,7 +45,7 @@ class BlockTangent(Protocol):
     """A driven map whose Jacobians are blocks on the diagonal.
 
     Attributes:
-        size, input_size, networks: as those of a `TangentMap`.
+        size, input_size, networks, splittable: as those of a `TangentMap`.
         block_size: b.
         audited: whether the sum of all exponents is held against determinants, as the loop does where k = n.
     """
@@ -53,6 +53,7 @@ class BlockTangent(Protocol):
     size: int
     input_size: int | None
     networks: int
+    splittable: bool
     block_size: int
     audited: bool
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.automatic import AutomaticTangent
 from aelle.lyapunov.block_run import BlockSegment
 from aelle.lyapunov.cell_tangent import CellTangent
-from aelle.lyapunov.driven_map import DrivenMapTangent
 from aelle.lyapunov.structure import (
     BlockDiagonal,
     Derivatives,
@@ -41,6 +41,7 @@ class CellBlocks:
     def __init__(self, tangent: CellTangent, audited: bool) -> None:
         self.cell, self.size, self.audited = tangent.cell, tangent.size, audited
         self.input_size, self.networks = tangent.input_size, tangent.networks
+        self.splittable = tangent.splittable
         self.block_size = len(self.cell.state_parts)
         self._checked = False
 
@@ -87,7 +88,7 @@ class CellBlocks:
 
 
 class MapBlocks:
-    """A `DrivenMap` with blocks on the diagonal, given or automatic; that there is nothing else is checked at every step.
+    """A step with blocks on the diagonal, given or automatic; that there is nothing else is checked at every step.
 
     Args:
         tangent: the map with its dense tangent map.
@@ -97,11 +98,12 @@ class MapBlocks:
     """
 
     def __init__(
-        self, tangent: DrivenMapTangent, structure: BlockDiagonal, audited: bool, recognised: bool
+        self, tangent: AutomaticTangent, structure: BlockDiagonal, audited: bool, recognised: bool
     ) -> None:
         self._tangent, self.structure, self.recognised = tangent, structure, recognised
         self.size, self.block_size, self.audited = tangent.size, structure.size, audited
         self.input_size, self.networks = tangent.input_size, tangent.networks
+        self.splittable = tangent.splittable
 
     def block_segment(self, inputs: Tensor | None, state: Tensor, steps: int) -> BlockSegment:
         """Trajectory and blocks of some steps."""
@@ -167,11 +169,11 @@ def with_structure(tangent: TangentMap, count: int) -> Any:
         if tangent.hidden_only or cell.unit_jacobians(*_first_point(cell)) is None:
             return tangent
         return CellBlocks(tangent, audited)
-    if isinstance(tangent, DrivenMapTangent):
-        structure = tangent.system.structure
+    if isinstance(tangent, AutomaticTangent):
+        structure = tangent.structure
         if isinstance(structure, BlockDiagonal):
             return MapBlocks(tangent, structure, audited, recognised=False)
-        if structure == "auto" and tangent.system.jacobian is None and tangent.size > DENSE_UP_TO:
+        if structure == "auto" and tangent.given_jacobian is None and tangent.size > DENSE_UP_TO:
             found = recognised_structure(tangent.batched_step, *tangent.probe(4))
             return tangent if found is None else MapBlocks(tangent, found, audited, recognised=True)
     return tangent

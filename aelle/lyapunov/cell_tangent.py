@@ -41,6 +41,7 @@ class CellTangent:
         self.size: int = cell.hidden_size if self.hidden_only else cell.state_size
         self.input_size: int | None = cell.input_size
         self.networks: int = cell.population[0] if cell.population else 1
+        self.splittable = self.networks == 1
 
     def segment(
         self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None

@@ -87,11 +87,13 @@ class TangentMap(Protocol):
         size: dimension n of the tangent space.
         input_size: of an input; None for an autonomous map.
         networks: how many networks the rows belong to, in equal parts.
+        splittable: whether rows may run in several threads at once.
     """
 
     size: int
     input_size: int | None
     networks: int
+    splittable: bool
 
     def segment(
         self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from aelle.lyapunov.driven_map import DrivenMap
-from aelle.lyapunov.inputs import Inputs
+from aelle.lyapunov.inputs import Inputs, as_sequences
 from aelle.lyapunov.result import LyapunovSpectrum
-from aelle.recurrent.convert import cells_of
+from aelle.lyapunov.undisturbed import undisturbed
+from aelle.modules.conversion import required_cells
 from aelle.recurrent.flat import closed_loop, readout_of
 from aelle.spectra.front import lyapunov_spectrum
 
@@ -34,6 +35,7 @@ class DrivenAndGenerative:
         return self.generative.exponents - self.conditional.exponents
 
 
+@undisturbed
 def conditional_vs_generative(
     network: nn.Module,
     inputs: Inputs,
@@ -59,7 +61,7 @@ def conditional_vs_generative(
         ValueError: where there is no readout, or it does not give an input.
     """
     with torch.no_grad():
-        cells = cells_of(network, dtype)
+        cells = required_cells(network, dtype, as_sequences(inputs), "the closed loop")
         feed_back = readout_of(network, readout, dtype)
         fed = feed_back(cells[-1].output(cells[-1].initial_state(1)))
         if fed.shape[-1] != cells[0].input_size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,10 @@ from aelle.lyapunov.inputs import Inputs, as_sequences
 from aelle.lyapunov.result import LyapunovSpectrum
 from aelle.lyapunov.run import Run
 from aelle.lyapunov.tangent import TangentMap
-from aelle.recurrent.convert import cells_of, initial_states
+from aelle.lyapunov.undisturbed import undisturbed
+from aelle.modules.conversion import required_cells
+from aelle.recurrent.cell import Cell
+from aelle.recurrent.convert import initial_states
 from aelle.spectra.front import lyapunov_spectrum
 from aelle.spectra.systems import check_settings, directions, first_frames
 
@@ -75,6 +78,7 @@ def lyapunov_spectra(
     return [lyapunov_spectrum(net, x, **settings) for net, x in zip(networks, each, strict=True)]
 
 
+@undisturbed
 @torch.no_grad()
 def _population_spectra(
     networks: Sequence[nn.Module],
@@ -91,7 +95,8 @@ def _population_spectra(
     progress: bool,
 ) -> list[LyapunovSpectrum]:
     check_settings(state, qr_interval, dtype, None)
-    layers = list(zip(*(cells_of(network, dtype) for network in networks), strict=True))
+    each = [as_sequences(x) for x in ([inputs] * len(networks) if shared else inputs)]
+    layers = list(zip(*map(_cells(dtype), networks, each), strict=True))
     dense = [CellTangent(type(cells[0]).stack(cells), state == "hidden") for cells in layers]
     sequences = as_sequences(inputs) if shared else as_sequences(inputs.flatten(0, 1))
     if shared:
@@ -105,3 +110,7 @@ def _population_spectra(
     interval = None if qr_interval == "auto" else int(qr_interval)
     run = Run(stack, state, k, interval, None, progress)
     return run.start_population(Position(states, frames), sequences, steps, warmup, len(networks))
+
+
+def _cells(dtype: torch.dtype) -> Callable[[nn.Module, list[Tensor]], list[Cell]]:
+    return lambda network, sequences: required_cells(network, dtype, sequences, "a cohort as one batch")

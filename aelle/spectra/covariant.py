@@ -10,13 +10,15 @@ from torch import Tensor
 
 from aelle.lyapunov.covariant import CovariantVectors, ginelli
 from aelle.lyapunov.factorise import random_frame
-from aelle.lyapunov.inputs import Inputs, as_sequences
+from aelle.lyapunov.inputs import Inputs
 from aelle.lyapunov.tangent import TangentMap
+from aelle.lyapunov.undisturbed import undisturbed
 from aelle.lyapunov.workers import map_rows
 from aelle.spectra.systems import System, stack_and_states
 from aelle.spectra.whole_map import whole_map
 
 
+@undisturbed
 def covariant_lyapunov_vectors(
     system: System,
     inputs: Inputs | None = None,
@@ -50,11 +52,11 @@ def covariant_lyapunov_vectors(
     Raises:
         ValueError: where the inputs are too short, or a Jacobian is singular on the frame.
     """
-    sequences = None if inputs is None else as_sequences(inputs)
     with torch.no_grad():
-        stack, states = stack_and_states(system, sequences, False, dtype, initial_state)
-        step, jacobian = whole_map(system, sequences is not None, dtype)
-        state = torch.cat(states, dim=-1)
+        taken = stack_and_states(system, inputs, False, dtype, initial_state)
+        stack, sequences = taken.stack, taken.sequences
+        step, jacobian = whole_map(stack)
+        state = torch.cat(taken.states, dim=-1)
         driven = _equal_lengths(sequences, stack, state, warmup, cooldown, steps)
         total = warmup + cooldown + int(steps or 0) if driven is None else driven.shape[1]
         trajectory = [state]

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from aelle.lyapunov.driven_map import DrivenMap
 from aelle.lyapunov.fixed_points import FixedPoints, points_from
-from aelle.lyapunov.inputs import Inputs, as_sequences, group_by_length
+from aelle.lyapunov.inputs import Inputs, group_by_length
 from aelle.lyapunov.tangent import TangentMap
+from aelle.modules.conversion import is_convertible
 from aelle.spectra.systems import System, stack_and_states
 from aelle.spectra.whole_map import whole_map
 
@@ -58,11 +59,13 @@ def fixed_points(
     _check(count, noise, slowest, iterations)
     generator = generator or torch.Generator().manual_seed(0)
     with torch.no_grad():
-        sequences = None if inputs is None else as_sequences(inputs)
-        stack, states = stack_and_states(system, sequences, False, torch.float64, None)
-        start = torch.cat(states, dim=-1)
+        constant_only = inputs is None and input is not None and not is_convertible(system)
+        driven = _one_sequence(input) if constant_only and input is not None else inputs
+        taken = stack_and_states(system, driven, False, torch.float64, None)
+        stack, sequences = taken.stack, (None if inputs is None else taken.sequences)
+        start = torch.cat(taken.states, dim=-1)
         constant = _constant_input(system, input, stack, start)
-        step, jacobian = whole_map(system, constant is not None, torch.float64)
+        step, jacobian = whole_map(stack)
         under = lambda s: None if constant is None else constant.expand(len(s), -1)  # noqa: E731
         held: Callable[[Tensor], Tensor] = lambda s: step(under(s), s)  # noqa: E731
         if starts is not None:
@@ -88,6 +91,12 @@ def _check(count: int, noise: float, slowest: float, iterations: int) -> None:
     for name, size in (("noise", noise), ("slowest", slowest)):
         if not size >= 0:
             raise ValueError(f"{name} must not be negative, got {size!r}")
+
+
+def _one_sequence(constant: Tensor) -> Tensor:
+    """The constant input as one sequence of one step; what is wrong with it is said later."""
+    value = torch.as_tensor(constant).detach().double()
+    return value.nan_to_num(0.0, 0.0, 0.0).reshape(1, 1, -1)
 
 
 def _constant_input(

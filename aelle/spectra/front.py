@@ -10,16 +10,18 @@ import torch
 from aelle.lyapunov.block_run import BlockTangent
 from aelle.lyapunov.block_tangent import MapBlocks, with_structure
 from aelle.lyapunov.growth import Position
-from aelle.lyapunov.inputs import Inputs, as_sequences
+from aelle.lyapunov.inputs import Inputs
 from aelle.lyapunov.result import LyapunovSpectrum
 from aelle.lyapunov.run import Run
 from aelle.lyapunov.structure import StructureError
 from aelle.lyapunov.tangent import TangentMap
+from aelle.lyapunov.undisturbed import undisturbed
 from aelle.spectra.systems import System, check_settings, directions, first_frames, stack_and_states
 
 LONGEST_AUTONOMOUS_RUN = 1_000_000
 
 
+@undisturbed
 def lyapunov_spectrum(
     system: System,
     inputs: Inputs | None = None,
@@ -68,12 +70,14 @@ def lyapunov_spectrum(
             tolerance is reached.
     """
     check_settings(state, qr_interval, dtype, tolerance)
-    sequences = None if inputs is None else as_sequences(inputs)
     with torch.no_grad():
-        stack, states = stack_and_states(system, sequences, state == "hidden", dtype, initial_state)
+        taken = stack_and_states(system, inputs, state == "hidden", dtype, initial_state)
+        stack, states, sequences = taken.stack, taken.states, taken.sequences
         size = sum(tangent.size for tangent in stack)
         if k is not None and not 1 <= k <= size:
             raise ValueError(f"k must lie between 1 and the {size} exponents of this system, got {k}")
+        if isinstance(warmup, int):
+            warmup = max(warmup - taken.skipped, 0)
         if tolerance is not None and inputs is None and steps is None:
             steps = LONGEST_AUTONOMOUS_RUN
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from aelle.lyapunov.differentiable import differentiable_exponents
 from aelle.lyapunov.factorise import random_frame
 from aelle.lyapunov.inputs import as_sequences
+from aelle.modules.conversion import is_convertible, required_cells
 from aelle.recurrent.cell import Cell
-from aelle.recurrent.convert import cells_of
+from aelle.recurrent.convert import initial_states
 from aelle.recurrent.flat import attached_cells
-from aelle.spectra.systems import stack_and_states
 
 
 def leading_exponents(
@@ -48,20 +48,30 @@ def leading_exponents(
     """
     if trajectory not in ("full", "frozen"):
         raise ValueError(f'trajectory must be "full" or "frozen", got {trajectory!r}')
+    if not isinstance(system, nn.Module) or not is_convertible(system):
+        raise TypeError(f"leading_exponents takes modules with a closed form, not {type(system).__name__}")
     dtype = dtype or next(system.parameters()).dtype
     sequences = as_sequences(inputs)
     if warmup < 0 or len(sequences[0]) <= warmup:
         raise ValueError(
             f"a sequence of {len(sequences[0])} steps leaves none to measure after {warmup} of warm-up"
         )
-    stack, states = stack_and_states(system, sequences, False, dtype, initial_state)
-    cells: list[Cell] = attached_cells(system, cells_of(system, dtype), dtype)
+    with torch.no_grad():
+        checked = required_cells(system, dtype, sequences, "leading_exponents", initial_state)
+    cells: list[Cell] = attached_cells(system, checked, dtype)
+    states = initial_states(
+        [cell.state_size for cell in cells],
+        len(sequences),
+        initial_state,
+        dtype,
+        next(checked[0].parameters()).device,
+    )
     size = sum(cell.state_size for cell in cells)
     if not 1 <= k <= size:
         raise ValueError(f"k must lie between 1 and the {size} exponents of this system, got {k}")
     frames = [
-        random_frame(tangent.size, min(k, tangent.size), dtype, like.device, generator).mT
-        for tangent, like in zip(stack, states, strict=True)
+        random_frame(cell.state_size, min(k, cell.state_size), dtype, like.device, generator).mT
+        for cell, like in zip(cells, states, strict=True)
     ]
     exponents = differentiable_exponents(
         [cell.step for cell in cells],

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from aelle.lyapunov.inputs import as_sequences
+from aelle.lyapunov.undisturbed import undisturbed
+from aelle.modules.conversion import required_cells
 from aelle.recurrent.cell import Cell
-from aelle.recurrent.convert import cells_of
 from aelle.recurrent.network import Network
 
 LAGS = 24  # at most; short sequences have fewer whole numbers to choose from
@@ -55,6 +56,7 @@ def readout_growth(
     return cohort_readout_growth([model], inputs, [readout], initial_state=initial_state)[0]
 
 
+@undisturbed
 def cohort_readout_growth(
     models: Sequence[nn.Module],
     inputs: Tensor,
@@ -68,7 +70,7 @@ def cohort_readout_growth(
     if len({len(sequence) for sequence in sequences}) > 1:
         raise ValueError("all sequences must have one length, since growth is counted from their last step")
     driving = torch.stack(sequences).double()
-    layers = _layers(models)
+    layers = _layers(models, sequences, initial_state)
     _check_sizes(layers, driving, read_by)
     driving = driving.to(next(layers[0].parameters()).device).repeat_interleave(_DIRECTIONS, dim=0)
     output, states = _run(layers, driving, initial_state)
@@ -91,9 +93,13 @@ def _readout(model: nn.Module, given: nn.Linear | None) -> nn.Linear | None:
     return readout
 
 
-def _layers(models: Sequence[nn.Module]) -> list[Cell]:
+def _layers(models: Sequence[nn.Module], sequences: list[Tensor], initial_state: Tensor | None) -> list[Cell]:
     """One cell a layer, in float64; for several models with stacked parameters."""
-    each = [cells_of(model, torch.float64) for model in models]
+    with torch.no_grad():
+        each = [
+            required_cells(model, torch.float64, sequences, "readout_growth", initial_state)
+            for model in models
+        ]
     if len(each) == 1:
         return each[0]
     with torch.random.fork_rng(devices=[]):  # building a cell draws its parameters

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from aelle.lyapunov.block_run import BlockTangent
-from aelle.lyapunov.cell_tangent import CellTangent
 from aelle.lyapunov.driven_map import DrivenMap, DrivenMapTangent
 from aelle.lyapunov.factorise import random_frame
+from aelle.lyapunov.inputs import as_sequences
 from aelle.lyapunov.tangent import TangentMap
-from aelle.recurrent.convert import cells_of, initial_states
+from aelle.modules.measured import Measured, measured_module
+from aelle.recurrent.convert import initial_states
 
 System = nn.Module | DrivenMap
 
@@ -30,25 +31,22 @@ def check_settings(state: str, qr_interval: int | str, dtype: torch.dtype, toler
 
 
 def stack_and_states(
-    system: System, sequences: list[Tensor] | None, hidden_only: bool, dtype: torch.dtype, initial_state: Any
-) -> tuple[list[TangentMap], list[Tensor]]:
-    """One tangent map and its initial states (rows, n) for each layer; ValueError where the inputs do not fit."""
-    rows = None if sequences is None else len(sequences)
-    input_size = None if sequences is None else sequences[0].shape[-1]
+    system: System, inputs: Any, hidden_only: bool, dtype: torch.dtype, initial_state: Any
+) -> Measured:
+    """Tangent maps, initial states (rows, n) and driving sequences; ValueError where the inputs do not fit."""
     if isinstance(system, DrivenMap):
         if hidden_only:
             raise ValueError('state="hidden" needs a recurrent cell; a DrivenMap has no hidden part')
+        sequences = None if inputs is None else as_sequences(inputs)
+        rows, input_size = (None, None) if sequences is None else (len(sequences), sequences[0].shape[-1])
         device = sequences[0].device if sequences else torch.device("cpu")
         states = initial_states([system.state_size], rows, initial_state, dtype, device)
-        return [DrivenMapTangent(system, input_size, dtype, states[0].device)], states
-    cells = cells_of(system, dtype)
-    if input_size is not None and input_size != cells[0].input_size:
-        raise ValueError(
-            f"inputs have {input_size} features a step, but the network takes {cells[0].input_size}"
+        return Measured([DrivenMapTangent(system, input_size, dtype, states[0].device)], states, sequences)
+    if not isinstance(system, nn.Module):
+        raise TypeError(
+            f"expected a torch module, an aelle cell or network, or a DrivenMap; got {type(system).__name__}"
         )
-    device = next(cells[0].parameters()).device
-    states = initial_states([cell.state_size for cell in cells], rows, initial_state, dtype, device)
-    return [CellTangent(cell, hidden_only) for cell in cells], states
+    return measured_module(system, inputs, dtype, initial_state, hidden_only)
 
 
 def directions(tangent: TangentMap | BlockTangent, k: int | None) -> int:
