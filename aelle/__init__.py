@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aelle.records import ExperimentFolder as ExperimentFolder
     from aelle.records import read_records as read_records
     from aelle.spectra import BlockDiagonal as BlockDiagonal
+    from aelle.spectra import DiagonalPlusLowRank as DiagonalPlusLowRank
     from aelle.spectra import DrivenMap as DrivenMap
     from aelle.spectra import LyapunovSpectrum as LyapunovSpectrum
     from aelle.spectra import conditional_vs_generative as conditional_vs_generative
@@ -42,6 +43,7 @@ _HOMES = {
     "LyapunovSpectrum": "aelle.spectra",
     "DrivenMap": "aelle.spectra",
     "BlockDiagonal": "aelle.spectra",
+    "DiagonalPlusLowRank": "aelle.spectra",
     "covariant_lyapunov_vectors": "aelle.spectra",
     "conditional_vs_generative": "aelle.spectra",
     "fixed_points": "aelle.spectra",

@@ -11,7 +11,7 @@ from aelle.lyapunov.block_run import BlockTangent
 from aelle.lyapunov.block_tangent import with_structure
 from aelle.lyapunov.driven_map import DrivenMapTangent
 from aelle.lyapunov.growth import Position
-from aelle.lyapunov.structure import BlockDiagonal, StructureError
+from aelle.lyapunov.structure import BlockDiagonal, DiagonalPlusLowRank, StructureError
 from aelle.recurrent.cell import Cell, UnitJacobians
 from aelle.recurrent.min_gru import MinGRU
 from aelle.recurrent.network import Network
@@ -281,7 +281,7 @@ def test_a_structure_found_at_first_and_lost_on_the_way_gives_the_dense_answer()
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"structure": "diagnoal"}, 'structure must be "auto", "dense", "diagonal" or a BlockDiagonal'),
+        ({"structure": "diagnoal"}, 'structure must be "auto", "dense", "diagonal", a BlockDiagonal or'),
         ({"structure": BlockDiagonal(4)}, "a state of 18 does not divide into blocks of 4"),
     ],
 )
@@ -318,6 +318,64 @@ def test_the_layout_of_blocks(structure):
     applied = (blocks @ structure.gather(vectors).unsqueeze(-1)).squeeze(-1)
     dense = (structure.dense(blocks) @ vectors.unsqueeze(-1)).squeeze(-1)
     torch.testing.assert_close(structure.scatter(applied), dense)
+
+
+# Diagonal plus low rank.
+
+DECAY = torch.linspace(0.3, 0.95, N, dtype=F64)
+
+
+def keys(x):
+    """Two unit keys a step, which the input chooses."""
+    angles = x.sum() + torch.arange(2 * N, dtype=F64).view(N, 2)
+    return torch.nn.functional.normalize(torch.sin(angles), dim=0)
+
+
+def delta_rule(x, state):
+    """Decay, and a delta rule along the keys."""
+    k = keys(x)
+    return DECAY * state - 0.8 * k @ (k.mT @ state) + k.sum(1) * x.sum()
+
+
+def delta_parts(x, state):
+    k = keys(x)
+    return DECAY.expand(state.shape), -0.8 * k, k
+
+
+@pytest.mark.parametrize("k", [None, 3])
+def test_a_diagonal_plus_low_rank_equals_the_dense_answer(k):
+    low = DrivenMap(delta_rule, N, delta_parts, DiagonalPlusLowRank(2))
+    dense = DrivenMap(delta_rule, N, structure="dense")
+    found, expected = (lyapunov_spectrum(system, drive(2, 120), k=k) for system in (low, dense))
+    torch.testing.assert_close(found.exponents, expected.exponents, rtol=0, atol=1e-9)
+    if k is None:
+        assert found.certificate < 1e-9
+        torch.testing.assert_close(
+            low.dense_jacobian(drive()[0, 0], RATES), dense.dense_jacobian(drive()[0, 0], RATES)
+        )
+
+
+def test_a_false_low_rank_declaration_is_refused():
+    def wrong(x, state):
+        d, u, v = delta_parts(x, state)
+        return d, 1.001 * u, v
+
+    with pytest.raises(StructureError, match="declared diagonal plus rank 2, but is not"):
+        lyapunov_spectrum(DrivenMap(delta_rule, N, wrong, DiagonalPlusLowRank(2)), drive())
+    with pytest.raises(ValueError, match="needs a jacobian that gives"):
+        DrivenMap(delta_rule, N, structure=DiagonalPlusLowRank(2))
+    with pytest.raises(ValueError, match=r"jacobian must return shape \(\(18,\), \(18, 3\), \(18, 3\)\)"):
+        lyapunov_spectrum(DrivenMap(delta_rule, N, delta_parts, DiagonalPlusLowRank(3)), drive())
+
+
+def test_a_singular_diagonal_has_no_determinant_by_the_lemma_and_the_right_exponents():
+    parts = lambda x, s: (torch.tensor([0.0, 0.5, 0.9], dtype=F64), *torch.ones(2, 3, 1, dtype=F64))  # noqa: E731
+    matrix = torch.diag(torch.tensor([0.0, 0.5, 0.9], dtype=F64)) + 1
+    spectrum = lyapunov_spectrum(
+        DrivenMap(lambda x, s: s @ matrix, 3, parts, DiagonalPlusLowRank(1)), steps=100
+    )
+    expected = torch.linalg.eigvalsh(matrix).abs().log().sort(descending=True).values
+    torch.testing.assert_close(spectrum.exponents, expected, rtol=0, atol=1e-9)
 
 
 # Cells.

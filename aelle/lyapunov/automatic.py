@@ -10,7 +10,7 @@ from torch import Tensor
 from aelle.lyapunov import audit
 from aelle.lyapunov.derivatives import RowStep, jacobians, products
 from aelle.lyapunov.factorise import Workspace
-from aelle.lyapunov.structure import BlockDiagonal
+from aelle.lyapunov.structure import BlockDiagonal, DiagonalPlusLowRank
 from aelle.lyapunov.tangent import LONGEST_SEGMENT, DenseJacobians, Frames, Linearisation, run_step_by_step
 
 FORMED_UP_TO = 4
@@ -47,7 +47,7 @@ class AutomaticTangent:
     ) -> None:
         self.size, self.name = size, name
         self.batched_step, self.given_jacobian = _without_traces(step), jacobian
-        self.structure: str | BlockDiagonal = "auto"
+        self.structure: str | BlockDiagonal | DiagonalPlusLowRank = "auto"
         self._apart = None if apart is None else _without_traces(apart)
         self._pieces = 0
         self._forward_mode: bool | None = None
@@ -110,8 +110,8 @@ class AutomaticTangent:
             return
         x, states = (None if x is None else x[chosen]), states[chosen]
         refuted = lambda along: audit.differ_from_differences(self.batched_step, x, states, along)  # noqa: E731
-        if isinstance(self.structure, BlockDiagonal) and self.given_jacobian is not None:
-            return  # held against automatic differentiation at every step, where the blocks are taken
+        if not isinstance(self.structure, str) and self.given_jacobian is not None:
+            return  # held against automatic differentiation at every step, where its parts are taken
         few = self.size > LARGE and self.given_jacobian is None
         if few and self._has_forward_mode(None if x is None else x.unsqueeze(1), states.unsqueeze(1)):
             along = lambda v: products(self.batched_step, x, states, v.unsqueeze(1)).squeeze(1)  # noqa: E731

@@ -10,9 +10,11 @@ from torch import Tensor
 from aelle.lyapunov.automatic import AutomaticTangent
 from aelle.lyapunov.block_run import BlockSegment
 from aelle.lyapunov.cell_tangent import CellTangent
+from aelle.lyapunov.low_rank import LowRankTangent
 from aelle.lyapunov.structure import (
     BlockDiagonal,
     Derivatives,
+    DiagonalPlusLowRank,
     StructureError,
     forward_blocks,
     log_abs_dets,
@@ -173,6 +175,8 @@ def with_structure(tangent: TangentMap, count: int) -> Any:
         structure = tangent.structure
         if isinstance(structure, BlockDiagonal):
             return MapBlocks(tangent, structure, audited, recognised=False)
+        if isinstance(structure, DiagonalPlusLowRank):
+            return LowRankTangent(tangent, structure)
         if structure == "auto" and tangent.given_jacobian is None and tangent.size > DENSE_UP_TO:
             found = recognised_structure(tangent.batched_step, *tangent.probe(4))
             return tangent if found is None else MapBlocks(tangent, found, audited, recognised=True)

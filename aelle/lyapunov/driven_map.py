@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.func import jacfwd, vmap
 
 from aelle.lyapunov.automatic import AutomaticTangent
 from aelle.lyapunov.derivatives import RowStep
-from aelle.lyapunov.structure import DIAGONAL, BlockDiagonal
+from aelle.lyapunov.structure import DIAGONAL, BlockDiagonal, DiagonalPlusLowRank
 
 Step = Callable[[Tensor | None, Tensor], Tensor]
 
@@ -30,9 +31,10 @@ class DrivenMap:
             follow the step, else taken one by one.
         state_size: n.
         jacobian: ∂step/∂s at (x_t, s_t), shape (n, n), rows are outputs; automatic where None. Of a declared
-            structure only what is in it: the diagonal (n,), or the blocks (n/b, b, b).
-        structure: "dense"; "diagonal", where no component of the state acts on another; or `BlockDiagonal(b)`. Such
-            spectra take O(n) per step, and a declaration that is false is refused. "auto" finds diagonals and
+            structure only what is in it: the diagonal (n,), the blocks (n/b, b, b), or (d, U, V).
+        structure: "dense"; "diagonal", where no component of the state acts on another; `BlockDiagonal(b)`; or
+            `DiagonalPlusLowRank(r)`. The first two take O(n) per step, the last O(n k r) for k exponents, without
+            n × n; a declaration that is false is refused. "auto" finds diagonals and
             blocks of two (complex diagonals) in an automatic Jacobian of more than 16 components.
         dt: time of one step; exponents are then per unit of time, per step where None. `flow_map` makes such a map
             of a differential equation.
@@ -45,7 +47,7 @@ class DrivenMap:
     step: Step
     state_size: int
     jacobian: Step | None = None
-    structure: str | BlockDiagonal = "auto"
+    structure: str | BlockDiagonal | DiagonalPlusLowRank = "auto"
     dt: float | None = None
 
     def __post_init__(self) -> None:
@@ -60,29 +62,35 @@ class DrivenMap:
                 raise ValueError(
                     f"a state of {self.state_size} does not divide into blocks of {self.structure.size}"
                 )
+        elif isinstance(self.structure, DiagonalPlusLowRank):
+            if self.jacobian is None:
+                raise ValueError("structure=DiagonalPlusLowRank needs a jacobian that gives (d, U, V)")
         elif self.structure not in ("auto", "dense"):
             raise ValueError(
-                f'structure must be "auto", "dense", "diagonal" or a BlockDiagonal, got {self.structure!r}'
+                f'structure must be "auto", "dense", "diagonal", a BlockDiagonal or a DiagonalPlusLowRank, '
+                f"got {self.structure!r}"
             )
 
     @property
-    def jacobian_shape(self) -> tuple[int, ...]:
-        """Shape of what `jacobian` gives."""
-        n, structure = self.state_size, self.structure
-        if not isinstance(structure, BlockDiagonal):
-            return n, n
-        return (n,) if structure.size == 1 else (n // structure.size, structure.size, structure.size)
+    def jacobian_shape(self) -> Any:
+        """Shape of what `jacobian` gives; three of them for (d, U, V)."""
+        if isinstance(self.structure, BlockDiagonal | DiagonalPlusLowRank):
+            return self.structure.shapes(self.state_size)
+        return self.state_size, self.state_size
 
     @property
     def dense_jacobian(self) -> Step:
         """The whole Jacobian (n, n) at (x_t, s_t), given or automatic."""
-        given, structure = self.jacobian, self.structure
+        given: Any = self.jacobian
+        structure = self.structure
         if given is None:
             return jacfwd(self.step, argnums=1)
-        if not isinstance(structure, BlockDiagonal):
-            return given
-        b = structure.size
-        return lambda x, state: structure.dense(given(x, state).reshape(-1, b, b))
+        if isinstance(structure, DiagonalPlusLowRank):
+            return lambda x, state: structure.dense(given(x, state))
+        if isinstance(structure, BlockDiagonal):
+            b = structure.size
+            return lambda x, state: structure.dense(given(x, state).reshape(-1, b, b))
+        return given
 
 
 class DrivenMapTangent(AutomaticTangent):
@@ -136,8 +144,9 @@ class DrivenMapTangent(AutomaticTangent):
         if self.system.jacobian is not None:
             given = self.system.jacobian(None if x is None else x[0], state[0])
             expected = self.system.jacobian_shape
-            if given.shape != expected:
-                raise ValueError(f"jacobian must return shape {expected}, got {tuple(given.shape)}")
+            found = tuple(given.shape) if isinstance(given, Tensor) else tuple(tuple(p.shape) for p in given)
+            if found != expected:
+                raise ValueError(f"jacobian must return shape {expected}, got {found}")
         elif not after.requires_grad:
             raise ValueError("step ignores the state (or detaches it): its Jacobian is zero everywhere")
 
@@ -169,8 +178,10 @@ class DrivenMapTangent(AutomaticTangent):
 
     def jacobian(self, x: Tensor | None, states: Tensor) -> Tensor:
         """Jacobians (rows, n, n), given or automatic."""
-        found = super().jacobian(x, states)
-        if self.given_jacobian is None or not isinstance(self.structure, BlockDiagonal):
+        found: Any = super().jacobian(x, states)
+        if self.given_jacobian is None or isinstance(self.structure, str):
             return found
+        if isinstance(self.structure, DiagonalPlusLowRank):
+            return self.structure.dense(found)
         b = self.structure.size
         return self.structure.dense(found.reshape(len(found), -1, b, b))

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import jvp
+
+from aelle.lyapunov.derivatives import products
+from aelle.lyapunov.slopes import exact_slopes
 
 Step = Callable[[Tensor | None, Tensor], Tensor]
 
@@ -57,12 +60,43 @@ class BlockDiagonal:
         axes = [*range(base - 4), *(base + axis for axis in order)]
         return spread.permute(axes).reshape(*blocks.shape[:-3], count * size, count * size)
 
+    def shapes(self, n: int) -> Any:
+        """Shape of the blocks; of a diagonal, that of its entries."""
+        return (n,) if self.size == 1 else (n // self.size, self.size, self.size)
+
     def __str__(self) -> str:
         if self.size == 1:
             return "diagonal"
         return f"block-diagonal with blocks of {self.size}" + (
             ", one from each part" if self.by_parts else ""
         )
+
+
+@dataclass(frozen=True)
+class DiagonalPlusLowRank:
+    """J = diag(d) + U Vᵀ, declared with a `jacobian` that gives (d, U, V): shapes (n,), (n, rank) and (n, rank).
+
+    Raises:
+        ValueError: where rank is not a positive integer.
+    """
+
+    rank: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
+            raise ValueError(f"DiagonalPlusLowRank needs a rank of at least 1, got {self.rank!r}")
+
+    def shapes(self, n: int) -> Any:
+        """Shapes of (d, U, V)."""
+        return (n,), (n, self.rank), (n, self.rank)
+
+    def dense(self, parts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """(…, n, n)."""
+        d, u, v = parts
+        return torch.diag_embed(d) + u @ v.mT
+
+    def __str__(self) -> str:
+        return f"diagonal plus rank {self.rank}"
 
 
 DIAGONAL = BlockDiagonal(1)
@@ -81,7 +115,7 @@ class Derivatives:
     """
 
     def __init__(self, step: Step, x: Tensor | None, states: Tensor) -> None:
-        with torch.enable_grad():
+        with torch.enable_grad(), exact_slopes():
             self._point = states.detach().requires_grad_()
             self._after = step(x, self._point)
 
@@ -107,17 +141,23 @@ class Derivatives:
 
     def outside(self, structure: BlockDiagonal, blocks: Tensor) -> Tensor:
         """Whether each row's Jacobian differs from its blocks: (rows,), by a product with random weights."""
+
+        def expected(weights: Tensor) -> Tensor:
+            return structure.scatter((structure.gather(weights).unsqueeze(-2) @ blocks).squeeze(-2))
+
+        return self.differs(expected)
+
+    def differs(self, expected: Callable[[Tensor], Tensor]) -> Tensor:
+        """Whether wᵀ J of each row is not expected(w): (rows,), for random weights w (n,)."""
         generator = torch.Generator().manual_seed(0)
         n = self._point.shape[-1]
         weights = torch.randn(n, generator=generator, dtype=torch.float64).to(self._point)
-        found = structure.gather(self.weighted(weights))
-        expected = (structure.gather(weights).unsqueeze(-2) @ blocks).squeeze(-2)
-        eps = torch.finfo(blocks.dtype).eps
+        found, wanted = self.weighted(weights), expected(weights)
+        eps = torch.finfo(wanted.dtype).eps
         # Between two ways of rounding one number, not between two numbers; what has overflowed is no evidence.
-        scale = expected.abs().amax((-2, -1), keepdim=True).clamp(min=1)  # of one step's Jacobian
-        allowed = 4 * eps**0.5 * expected.abs() + 5000 * eps * scale
-        wrong = ((found - expected).abs() > allowed) & found.isfinite() & expected.isfinite()
-        return wrong.flatten(-2).any(-1)
+        scale = wanted.abs().amax(-1, keepdim=True).clamp(min=1)  # of one step's Jacobian
+        allowed = 4 * eps**0.5 * wanted.abs() + 5000 * eps * scale
+        return (((found - wanted).abs() > allowed) & found.isfinite() & wanted.isfinite()).any(-1)
 
 
 def forward_blocks(step: Step, x: Tensor | None, states: Tensor, structure: BlockDiagonal) -> Tensor | None:
@@ -126,7 +166,7 @@ def forward_blocks(step: Step, x: Tensor | None, states: Tensor, structure: Bloc
     for c in range(structure.size):
         direction = _colour(structure, c, states).expand_as(states)
         try:
-            column = jvp(lambda s: step(x, s), (states,), (direction,))[1]
+            column = products(step, x, states, direction.unsqueeze(1)).squeeze(1)
         except (RuntimeError, NotImplementedError):
             return None
         columns.append(structure.gather(column))

@@ -7,7 +7,7 @@ from aelle.lyapunov.fixed_points import FixedPoints
 from aelle.lyapunov.mean_field import MeanField, mean_field
 from aelle.lyapunov.reference import reference_exponents
 from aelle.lyapunov.result import LyapunovSpectrum
-from aelle.lyapunov.structure import BlockDiagonal
+from aelle.lyapunov.structure import BlockDiagonal, DiagonalPlusLowRank
 from aelle.spectra.closed_loop import DrivenAndGenerative, conditional_vs_generative
 from aelle.spectra.cohort import lyapunov_spectra
 from aelle.spectra.covariant import covariant_lyapunov_vectors
@@ -22,6 +22,7 @@ __all__ = [
     "BlockDiagonal",
     "ChaoticGradientWarning",
     "CovariantVectors",
+    "DiagonalPlusLowRank",
     "DrivenAndGenerative",
     "DrivenMap",
     "FixedPoints",
