@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from aelle.collection.search_space import Cohort, variants
 from aelle.config import parse_experiment
 from aelle.records import TIMINGS, read_records
 
@@ -32,3 +33,19 @@ def _run_here(function, job, cohorts, report):
 
 
 in_this_process = SimpleNamespace(run=_run_here)  # an engine that works where the test can change things
+
+
+def cohort_of(architecture, num_layers=1, **networks):
+    """Four small networks of one shape, for populations: everything that may differ between them does."""
+    space = {
+        "architecture": architecture,
+        "hidden_size": 7,
+        "num_layers": num_layers,
+        "per_combination": 4,
+        "init_gain": {"uniform": [0.5, 2.0]},
+        "learning_rate": {"log_uniform": [1e-3, 1e-2]},
+        "weight_decay": {"uniform": [0.0, 0.1]},
+        **networks,
+    }
+    content = {"name": "x", "task": {"name": "latch"}, "networks": space, "training": {"gradient_clip": 0.5}}
+    return Cohort(tuple(variants(parse_experiment(content))))

@@ -7,9 +7,11 @@ the final metric. One network diverges and one has exponents of -inf.
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from aelle.config import dump_experiment, parse_experiment
-from aelle.records import ExperimentFolder, write_bytes, write_epoch
+from aelle.records import SCHEMA, ExperimentFolder, write_bytes, write_epoch
 
 EPOCHS = 6
 SMALL_AUTOENCODER = {"epochs": 20, "forest_trees": 4}  # where a test is not about how well it predicts
@@ -82,3 +84,16 @@ def _row(network, epoch, cohort, experiment):
             "spectrum_seconds": 0.02,
         }  # fmt: skip
     return row
+
+
+def rewrite(folder, change):
+    """Apply `change` to every file of records."""
+    for file in sorted(folder.records.glob("*.parquet")):
+        frame = change(pq.read_table(file).to_pandas(maps_as_pydicts="strict"))
+        table = pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False)
+        pq.write_table(table, file)
+
+
+def written(folder):
+    """Names of what stands in the folder."""
+    return sorted(p.name for p in folder.root.iterdir())

@@ -124,3 +124,15 @@ def test_every_public_name_is_found():
         assert getattr(aelle, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = aelle.nothing
+
+
+TESTS = sorted(p for p in Path(__file__).parent.glob("*.py") if not p.name.startswith("test_prediction"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: p.name)
+def test_no_test_module_is_imported_from(path):
+    # In strings too: what a test hands to another process.
+    found = re.findall(
+        r"^\s*(?:from tests\.test_\w+ import|import tests\.test_\w+).*", path.read_text(), re.M
+    )
+    assert not found, "helpers that tests share live in conftest.py or a helper module"

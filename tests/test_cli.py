@@ -6,25 +6,10 @@ import shutil
 import pytest
 from filelock import FileLock
 
-from aelle import cli
 from aelle.config import dump_experiment
 from aelle.records import ExperimentFolder
 from tests.small_collection import experiment
 from tests.synthetic import write_synthetic_experiment
-
-
-def run(capsys, monkeypatch, *arguments):
-    """Call the command line in this process: exit code, output, errors."""
-    monkeypatch.setattr("sys.argv", ["aelle", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    captured = capsys.readouterr()
-    return ended.value.code or 0, captured.out, captured.err
-
-
-@pytest.fixture
-def aelle(capsys, monkeypatch):
-    return lambda *arguments: run(capsys, monkeypatch, *arguments)
 
 
 @pytest.fixture

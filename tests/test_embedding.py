@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -17,8 +16,8 @@ from aelle.embedding.fit import load, train
 from aelle.embedding.losses import final_prediction_weight, joint_loss, prediction_weight
 from aelle.embedding.members import Split, fit_members, validation_splits
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform, resample
-from aelle.records import SCHEMA, ExperimentFolder, Metric, RecordsError, read_records
-from tests.synthetic import write_synthetic_experiment
+from aelle.records import ExperimentFolder, Metric, RecordsError, read_records
+from tests.synthetic import rewrite, write_synthetic_experiment, written
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +32,6 @@ def folder(trained, tmp_path):
     shutil.copytree(trained[0].records, tmp_path / "x" / "records")
     shutil.copy(trained[0].experiment_file, tmp_path / "x")
     return ExperimentFolder(tmp_path / "x")
-
-
-def rewrite(folder, change):
-    """Apply `change` to every file of records."""
-    for file in sorted(folder.records.glob("*.parquet")):
-        frame = change(pq.read_table(file).to_pandas(maps_as_pydicts="strict"))
-        table = __import__("pyarrow").Table.from_pandas(frame, schema=SCHEMA, preserve_index=False)
-        pq.write_table(table, file)
-
-
-def written(folder):
-    return sorted(p.name for p in folder.root.iterdir())
 
 
 # ---- dataset

@@ -1,7 +1,6 @@
 """Stopping bad runs: the rule, one's own loop, Optuna, and collections. Ray Tune is in test_integrations_ray.py."""
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import optuna
@@ -22,38 +21,8 @@ from aelle.records import ExperimentFolder, read_records
 from aelle.spectra import lyapunov_spectrum, readout_growth
 from tests.faulty import has_recorded
 from tests.small_collection import comparable, experiment
+from tests.stand_ins import ByLeadingExponent, lstm_and_inputs
 from tests.synthetic import SMALL_AUTOENCODER, write_synthetic_experiment
-from tests.test_cli import aelle  # noqa: F401
-
-FINALS = np.linspace(0, 1, 101)  # of the stand-in's training networks
-
-
-@dataclass
-class ByLeadingExponent:
-    """A predictor that can be followed by hand: the final metric is 0.8 + λ₁, ± 0.1."""
-
-    task: str = "latch"
-    metric_name: str = "accuracy"
-    higher_is_better: bool = True
-    epochs: tuple = (0, 1, 3)
-    spectrum_state: str = "full"
-    level: float = 0.9
-
-    def predict(self, rows, epoch, *, explain=True):
-        latest = rows[rows["epoch"] == epoch]
-        predicted = np.array([0.8 + float(spectrum[0]) for spectrum in latest["spectrum"]])
-        return pd.DataFrame(
-            {
-                "network_id": latest["network_id"].to_numpy(), "epoch": epoch, "predicted": predicted,
-                "lower": predicted - 0.1, "upper": predicted + 0.1,
-                "percentile": 100 * np.mean(FINALS[None] <= predicted[:, None], axis=1),
-                "why": "the leading exponent",
-            }
-        )  # fmt: skip
-
-    def quantile(self, share):
-        ordered = FINALS if self.higher_is_better else FINALS[::-1]
-        return float(ordered[round(100 * share)])
 
 
 def prediction(predicted, epoch=1, width=0.1):
@@ -128,15 +97,6 @@ def test_a_rule_that_cannot_be_is_refused(settings, message):
 
 
 # --- one's own loop ----------------------------------------------------------------------------------
-
-
-def lstm_and_inputs(gain=1.0, seed=0):
-    torch.manual_seed(seed)
-    lstm = nn.LSTM(3, 8, batch_first=True)
-    with torch.no_grad():
-        for parameter in lstm.parameters():
-            parameter.mul_(gain)
-    return lstm, torch.randn(4, 60, 3)
 
 
 def test_a_watch_predicts_from_the_spectrum_of_the_weights_as_they_are():
@@ -483,7 +443,7 @@ def digits_toml(folder, **changes):
     return file
 
 
-def test_the_command_line_prunes_by_a_saved_predictor(aelle, saved, tmp_path):  # noqa: F811
+def test_the_command_line_prunes_by_a_saved_predictor(aelle, saved, tmp_path):
     file, root = digits_toml(tmp_path), tmp_path / "x"
     asked = ("--prune", saved, "--prune-quantile", "0.25", "--prune-by", "predicted")
     code, output, errors = aelle("collect", file, "--output", root, "--quiet", *asked)
@@ -511,7 +471,7 @@ def test_the_command_line_prunes_by_a_saved_predictor(aelle, saved, tmp_path):  
     ],
 )
 def test_the_command_line_refuses_a_predictor_that_does_not_fit(
-    aelle,  # noqa: F811
+    aelle,
     saved,
     tmp_path,
     changes,

@@ -6,7 +6,7 @@ import pytest
 
 from aelle.integrations.rule import IntegrationError
 from aelle.integrations.watch import SpectrumWatch
-from tests.test_integrations import ByLeadingExponent, lstm_and_inputs
+from tests.stand_ins import ByLeadingExponent, lstm_and_inputs
 
 ray = pytest.importorskip("ray", reason="needs the ray extra")
 pytest.importorskip("ray.tune", reason="needs Ray Tune")

@@ -4,29 +4,14 @@ import pytest
 import torch
 
 from aelle.collection.population import PopulationTraining
-from aelle.collection.search_space import Cohort, variants
+from aelle.collection.search_space import Cohort
 from aelle.collection.training import NativeTraining
-from aelle.config import parse_experiment
 from aelle.tasks.registry import make_task
+from tests.small_collection import cohort_of
 
 # float32 rounding differs between the backends' orders of summation, and training amplifies it: measured
 # below 2e-4 in the weights after three epochs of these small networks.
 TOLERANCE = {"rtol": 0, "atol": 1e-3}
-
-
-def cohort_of(architecture, num_layers=1, **networks):
-    space = {
-        "architecture": architecture,
-        "hidden_size": 7,
-        "num_layers": num_layers,
-        "per_combination": 4,
-        "init_gain": {"uniform": [0.5, 2.0]},
-        "learning_rate": {"log_uniform": [1e-3, 1e-2]},
-        "weight_decay": {"uniform": [0.0, 0.1]},
-        **networks,
-    }
-    content = {"name": "x", "task": {"name": "latch"}, "networks": space, "training": {"gradient_clip": 0.5}}
-    return Cohort(tuple(variants(parse_experiment(content))))
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +159,7 @@ from pathlib import Path
 from aelle.collection.memory import bytes_per_network
 from aelle.collection.population import PopulationTraining
 from aelle.tasks.registry import make_task
-from tests.test_population import cohort_of
+from tests.small_collection import cohort_of
 
 torch.set_num_threads(1)
 task = make_task("latch", {"delay": 49, "train": 64, "validation": 50})
@@ -188,7 +173,7 @@ grown = (peak(large) - first) / 32
 print(grown / bytes_per_network(small.variants[0], task))
 """
     ran = subprocess.run(
-        [sys.executable, "-c", program], check=True, timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", program], check=True, timeout=600, capture_output=True, text=True
     )
     assert 0.2 < float(ran.stdout) < 1.2
 

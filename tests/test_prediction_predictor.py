@@ -16,7 +16,6 @@ from aelle.prediction.outlook import outlook
 from aelle.prediction.predictor import Predictor
 from aelle.records import ExperimentFolder, RecordsError, read_records
 from tests.synthetic import write_synthetic_experiment
-from tests.test_cli import aelle as aelle  # a fixture
 from tests.test_prediction import configure
 
 EVERYTHING = "spectrum, architecture and size, hyperparameters, validation curve, losses"

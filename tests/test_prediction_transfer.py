@@ -10,7 +10,6 @@ from aelle.embedding.dataset import load_dataset
 from aelle.prediction.errors import PredictionError
 from aelle.prediction.transfer import combine, evaluate_transfer
 from tests.synthetic import write_synthetic_experiment
-from tests.test_cli import aelle as aelle  # a fixture
 from tests.test_embedding import rewrite
 from tests.test_prediction import configure
 
