@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aelle.lyapunov.audit import agree
 from aelle.modules.errors import DiffersError
+from aelle.modules.private import cast
 from aelle.modules.state import StateLayout
 from aelle.modules.step import BATCH_FIRST, CELL, TIME_FIRST, Call, Features, ModuleStep
 from aelle.words import first_line
@@ -88,7 +89,7 @@ def _accepted(call: Call, probe: Tensor, features: Features, dtype: torch.dtype,
     """Step of a call that agrees with itself: rows alone and together, step by step and at once."""
     repeated = probe.repeat(-(-_OTHER_ROWS // len(probe)), -(-_STEPS // probe.shape[1]), 1)
     rows, other = (_shaped(call, features, repeated[:n, :_STEPS]) for n in (_ROWS, _OTHER_ROWS))
-    start = _starts(call, given)
+    start = _starts(given, dtype)
     states = [call.where(_begin(call, x, start)[0]) for x in (rows, other)]
     layout = StateLayout.of(states[0], _ROWS, states[1], _OTHER_ROWS)
     step = ModuleStep(call, layout, features, dtype)
@@ -134,14 +135,14 @@ def _require_steps(step: ModuleStep, x: Tensor, flat: Tensor) -> None:
         )
 
 
-def _starts(call: Call, given: Any) -> Callable[[int], Any] | None:
+def _starts(given: Any, dtype: torch.dtype) -> Callable[[int], Any] | None:
     """State to begin with, by number of rows; None leaves it to the module."""
     if given is None:
         return None
-    return lambda rows: resized(given, rows)
+    return lambda rows: resized(given, rows, dtype)
 
 
-def resized(state: Any, rows: int) -> Any:
+def resized(state: Any, rows: int, dtype: torch.dtype) -> Any:
     """A state given for some number of rows, its first row repeated for `rows` rows.
 
     The rows of a tensor are its first dimension; its second where it has three and a first of another size, as
@@ -151,7 +152,7 @@ def resized(state: Any, rows: int) -> Any:
 
     def one(tensor: Tensor) -> Tensor:
         axis = 1 if tensor.dim() == 3 and tensor.shape[0] != tensor.shape[1] and tensor.shape[0] < 3 else 0
-        return tensor.narrow(axis, 0, 1).repeat_interleave(rows, dim=axis)
+        return cast(tensor, dtype).narrow(axis, 0, 1).repeat_interleave(rows, dim=axis)
 
     return tree_map_only(Tensor, one, state)
 
