@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aelle.kernels.library import CompiledJacobians, applies
+from aelle.lyapunov.compiled_linearisation import CompiledLinearisation
 from aelle.lyapunov.pushes import by_output, scaled_matrices
 from aelle.lyapunov.tangent import (
     LONGEST_SEGMENT,
@@ -78,6 +80,7 @@ class CellSegment:
         hidden = self._cell.hidden_size
         self._through_weights = terms is not None and (self._cell.gates == 1 or 8 * k <= hidden)
         width = self._cell.state_size if terms is None else hidden
+        self._compiled: CompiledJacobians | None = None
         cached = CACHED_BYTES // (8 * rows * self._size * width)
         self.chunk_steps = 64 if self._through_weights else max(1, cached)
         self.states = states.reshape(rows, steps + 1, -1)
@@ -87,7 +90,6 @@ class CellSegment:
         self.log_abs_det = self._closed_form(tangent.hidden_only) if k == self._size else None
         if terms is not None:
             self._weights = [w.reshape(self._networks, *w.shape[-3:]) for w in terms.weights]
-            self._factors = [by_output(w) for w in self._weights]
             self._gains = [g.reshape(rows, steps, *g.shape[-2:]) for g in terms.gains]
             self._diagonal = None if terms.diagonal is None else terms.diagonal.reshape(rows, steps, -1)
             if terms.shear is not None:
@@ -95,6 +97,15 @@ class CellSegment:
                 before = torch.zeros_like(shear[:, 0]) if chart is None else chart
                 self._shear = torch.cat([before.unsqueeze(1), shear], dim=1)
                 self.chart = shear[:, -1]
+            if applies(states, self._size):
+                self.chunk_steps = steps
+                self._compiled = CompiledJacobians(
+                    [w.transpose(-2, -1) for w in self._weights],
+                    self._gains,
+                    self._diagonal,
+                    None if terms.shear is None else self._shear,
+                    self._size,
+                )
 
     def _by_network(self, tensor: Tensor) -> Tensor:
         """(rows, ..., d) → (*P, rows of one network · ..., d), as the cell's functions take it."""
@@ -113,6 +124,11 @@ class CellSegment:
 
     def chunk(self, start: int, stop: int) -> Linearisation:
         """Jacobians of the steps from start to stop."""
+        if self._compiled is not None:
+            return CompiledLinearisation(self._compiled, start, stop, lambda: self._plain(start, stop))
+        return self._plain(start, stop)
+
+    def _plain(self, start: int, stop: int) -> Linearisation:
         if self._terms is None:
             x, state = (
                 self._by_network(self._inputs[:, start:stop]),
@@ -130,7 +146,7 @@ class CellSegment:
 
     def _dense(self, gains: list[Tensor], diagonal: Tensor | None) -> Any:
         if not self._through_weights:
-            return GateMatrices(scaled_matrices(self._factors, gains, diagonal))
+            return GateMatrices(scaled_matrices([by_output(w) for w in self._weights], gains, diagonal))
         groups = [GateProducts(weights, gain) for weights, gain in zip(self._weights, gains, strict=True)]
         return groups[0] if len(groups) == 1 else _Stacked(groups)
 

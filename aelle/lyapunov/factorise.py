@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from aelle.compiled import compiled
+from aelle.kernels import library
 
 
 class Workspace(NamedTuple):
@@ -46,7 +46,6 @@ class Workspace(NamedTuple):
         )
 
 
-@compiled
 def _order_by_swaps(pivots: Tensor, n: int) -> Tensor:
     """Row of L that stands in each row of P L, (batch, n), swap by swap."""
     batch, count = pivots.shape
@@ -59,7 +58,6 @@ def _order_by_swaps(pivots: Tensor, n: int) -> Tensor:
     return torch.empty_like(taken).scatter_(1, taken, torch.arange(n).expand(batch, n))
 
 
-@compiled
 def split(pushed: Tensor, work: Workspace, out: Tensor) -> Tensor:
     """Split pushed frames (batch, k, n), which are overwritten, into P L and U, by a pivoted LU.
 
@@ -68,23 +66,10 @@ def split(pushed: Tensor, work: Workspace, out: Tensor) -> Tensor:
     """
     packed = pushed.transpose(-2, -1)
     by_matrix = work.permutation.numel() > 0
-    if torch.jit.is_scripting():
-        torch.linalg.lu_factor_ex(packed, LU=packed, pivots=work.pivots, info=work.info)
-        if by_matrix:
-            torch.lu_unpack(
-                packed,
-                work.pivots,
-                False,
-                True,
-                P=work.permutation,
-                L=work.unused,
-                U=work.unused_too,  # type: ignore[call-arg]
-            )
-    else:
-        torch.linalg.lu_factor_ex(packed, out=(packed, work.pivots, work.info))
-        if by_matrix:
-            unpacked = work.permutation, work.unused, work.unused_too
-            torch.lu_unpack(packed, work.pivots, unpack_data=False, out=unpacked)
+    torch.linalg.lu_factor_ex(packed, out=(packed, work.pivots, work.info))
+    if by_matrix:
+        unpacked = work.permutation, work.unused, work.unused_too
+        torch.lu_unpack(packed, work.pivots, unpack_data=False, out=unpacked)
     if by_matrix:
         order = torch.matmul(work.permutation, work.positions).long()
     else:
@@ -99,6 +84,8 @@ def split(pushed: Tensor, work: Workspace, out: Tensor) -> Tensor:
 
 def log_diagonal_of_r(frame: Tensor) -> Tensor:
     """Return ln diag R of the QR factorisation of frames (batch, k, n) stored as rows: (batch, k)."""
+    if library.applies(frame, frame.shape[-1]):
+        return library.log_diagonal_of_r(frame)
     r = torch.linalg.qr(frame.mT, mode="r")[1]
     return r.diagonal(dim1=-2, dim2=-1).abs().log()
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aelle.compiled import compiled
 
 ROUNDING_TOLERANCE = 1e-6
 """Rounding error of an exponent, in nats per step, that the adaptive interval allows itself."""
@@ -25,7 +24,6 @@ RECONSIDERED = 8
 """Intervals after which a longer one is tried."""
 
 
-@compiled
 def growth_gaps(log_diagonal: Tensor) -> Tensor:
     """How far each direction fell behind the fastest one before it: cummax(l) - l, shape (batch, k).
 
@@ -121,7 +119,6 @@ class AdaptiveInterval:
         self.steps, self._average, self._done = steps, 0.0, 0
 
 
-@compiled
 def _largest_means(values: Tensor) -> Tensor:
     """Largest mean over the last dimension, rows, of each interval, without rows that have overflowed."""
     means = values.mean(-1)
@@ -130,7 +127,6 @@ def _largest_means(values: Tensor) -> Tensor:
     return means.amax(-1)
 
 
-@compiled
 def _bounded(log_diagonals: Tensor, unit: float) -> Tensor:
     """Bound on the rounding error of each interval: the mean over rows, of the exponent that loses most."""
     return _largest_means(growth_gaps(log_diagonals).exp_().mul_(unit).transpose(1, 2))

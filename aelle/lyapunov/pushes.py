@@ -1,14 +1,15 @@
-"""The inner loops: Jacobians built by output rows, frames pushed through them, and split after each interval.
+"""The inner loop by torch's operations: Jacobians built by output rows, frames pushed through them, and split.
 
-Frames are stored as rows, (rows, k, n). `frame` stays as it is; the frame after interval i is in `even` or `odd`.
+Frames are stored as rows, (rows, k, n).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from aelle.compiled import compiled
 from aelle.lyapunov.factorise import Workspace, split
 
 
@@ -17,7 +18,6 @@ def by_output(weights: Tensor) -> Tensor:
     return weights.transpose(1, 2).contiguous()
 
 
-@compiled
 def scaled_matrices(factors: list[Tensor], gains: list[Tensor], diagonal: Tensor | None) -> Tensor:
     """Σ_g diag(gain_g) W_g for each group of gates, one group below the other, with diag(d) added.
 
@@ -51,31 +51,6 @@ def scaled_matrices(factors: list[Tensor], gains: list[Tensor], diagonal: Tensor
     return matrices
 
 
-@compiled
-def run_matrices(
-    matrices: Tensor,
-    start: int,
-    interval: int,
-    count: int,
-    frame: Tensor,
-    even: Tensor,
-    odd: Tensor,
-    work: Workspace,
-) -> Tensor:
-    """Frame through explicit Jacobians (rows, steps, n, n)."""
-    logs: list[Tensor] = []
-    a, b = torch.empty_like(frame), torch.empty_like(frame)
-    for i in range(count):
-        for step in range(start + i * interval, start + (i + 1) * interval):
-            torch.bmm(frame, matrices.select(1, step).transpose(1, 2), out=a)
-            frame, a, b = a, b, a
-        target = even if i % 2 == 0 else odd
-        logs.append(split(frame, work, target))
-        frame = target
-    return torch.stack(logs)
-
-
-@compiled
 def gate_product(stacked: Tensor, gains: Tensor, step: int, frame: Tensor, out: Tensor) -> None:
     """Σ_g gain_g ∘ (W_g v) with stacked weights (networks, n, G m) and gains (rows, steps, G, m)."""
     rows, k, n = frame.shape
@@ -86,58 +61,22 @@ def gate_product(stacked: Tensor, gains: Tensor, step: int, frame: Tensor, out: 
         out.addcmul_(by_gate.select(2, gate), gain.select(2, gate))
 
 
-@compiled
-def run_gates(
-    stacked: Tensor,
-    gains: Tensor,
-    diagonal: Tensor | None,
+def run_intervals(
+    push: Callable[[int, Tensor, Tensor], None],
     start: int,
     interval: int,
     count: int,
     frame: Tensor,
-    even: Tensor,
-    odd: Tensor,
+    spare: tuple[Tensor, Tensor],
     work: Workspace,
 ) -> Tensor:
-    """Frame through Σ_g diag(gain_g) W_g + diag(d)."""
-    logs: list[Tensor] = []
+    """What `Linearisation.run` does, by `push(step, frame, out)`, which takes the frame one step on."""
+    logs = []
     a, b = torch.empty_like(frame), torch.empty_like(frame)
     for i in range(count):
         for step in range(start + i * interval, start + (i + 1) * interval):
-            gate_product(stacked, gains, step, frame, a)
-            if diagonal is not None:
-                a.addcmul_(diagonal.select(1, step).unsqueeze(1), frame)
+            push(step, frame, a)
             frame, a, b = a, b, a
-        target = even if i % 2 == 0 else odd
-        logs.append(split(frame, work, target))
-        frame = target
-    return torch.stack(logs)
-
-
-@compiled
-def run_sheared(
-    matrices: Tensor,
-    diagonal: Tensor,
-    shear: Tensor,
-    start: int,
-    interval: int,
-    count: int,
-    frame: Tensor,
-    even: Tensor,
-    odd: Tensor,
-    work: Workspace,
-) -> Tensor:
-    """Frame (e, b) through (M_e u, M_b u + d ∘ b), u = e + s ∘ b, with M (rows, steps, 2H, H)."""
-    logs: list[Tensor] = []
-    a, b, half = torch.empty_like(frame), torch.empty_like(frame), shear.shape[-1]
-    for i in range(count):
-        for step in range(start + i * interval, start + (i + 1) * interval):
-            second = frame.narrow(-1, half, half)
-            u = torch.addcmul(frame.narrow(-1, 0, half), shear.select(1, step).unsqueeze(1), second)
-            torch.bmm(u, matrices.select(1, step).transpose(1, 2), out=a)
-            a.narrow(-1, half, half).addcmul_(diagonal.select(1, step).unsqueeze(1), second)
-            frame, a, b = a, b, a
-        target = even if i % 2 == 0 else odd
-        logs.append(split(frame, work, target))
-        frame = target
+        logs.append(split(frame, work, spare[i % 2]))
+        frame = spare[i % 2]
     return torch.stack(logs)

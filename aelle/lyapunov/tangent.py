@@ -7,19 +7,17 @@ networks, in a population). Frames are stored as rows: (rows, k, n).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from aelle.lyapunov.factorise import Workspace, split
+from aelle.kernels.library import CompiledJacobians, applies
+from aelle.lyapunov.factorise import Workspace
 from aelle.lyapunov.pushes import (
     by_output,
     gate_product,
-    run_gates,
-    run_matrices,
-    run_sheared,
+    run_intervals,
     scaled_matrices,
 )
 
@@ -118,7 +116,13 @@ class DenseJacobians:
         self, start: int, interval: int, count: int, frame: Tensor, spare: Frames, work: Workspace
     ) -> Tensor:
         """Frame times each J transposed."""
-        return run_matrices(self._jacobians, start, interval, count, frame, *spare, work)
+        if applies(frame, frame.shape[-1]):
+            compiled = CompiledJacobians.dense(self._jacobians)
+            return compiled.run(start, interval, count, frame, spare[(count - 1) % 2])
+        return run_intervals(self._push, start, interval, count, frame, spare, work)
+
+    def _push(self, step: int, frame: Tensor, out: Tensor) -> None:
+        torch.bmm(frame, self._jacobians[:, step].mT, out=out)
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """Frames already are in the coordinates of the state."""
@@ -182,12 +186,12 @@ class GatedLinearisation:
         self, start: int, interval: int, count: int, frame: Tensor, spare: Frames, work: Workspace
     ) -> Tensor:
         """M v + d ∘ v for each row v."""
-        if isinstance(self._dense, GateMatrices):
-            return run_matrices(self._dense.matrices, start, interval, count, frame, *spare, work)
-        gates = self._dense
-        return run_gates(
-            gates.stacked, gates.gains, self._diagonal, start, interval, count, frame, *spare, work
-        )
+        return run_intervals(self._push, start, interval, count, frame, spare, work)
+
+    def _push(self, step: int, frame: Tensor, out: Tensor) -> None:
+        self._dense.product(step, frame, out)
+        if self._diagonal is not None:
+            out.addcmul_(self._diagonal[:, step].unsqueeze(1), frame)
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """Frames already are in the coordinates of the state."""
@@ -223,16 +227,11 @@ class ShearedLinearisation:
         self, start: int, interval: int, count: int, frame: Tensor, spare: Frames, work: Workspace
     ) -> Tensor:
         """Map (e, b) to (M_e u, M_b u + d ∘ b)."""
-        if isinstance(self._dense, GateMatrices):
-            matrices, shears = self._dense.matrices, (self._diagonal, self._shear)
-            return run_sheared(matrices, *shears, start, interval, count, frame, *spare, work)
-        return run_step_by_step(self._push, start, interval, count, frame, spare, work)
+        return run_intervals(self._push, start, interval, count, frame, spare, work)
 
-    def _push(self, step: int, frame: Tensor) -> Tensor:
-        out = torch.empty_like(frame)
+    def _push(self, step: int, frame: Tensor, out: Tensor) -> None:
         self._dense.product(step, self._first_part(step, frame), out)
         out[..., self._half :].addcmul_(self._diagonal[:, step].unsqueeze(1), frame[..., self._half :])
-        return out
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """(e, b) → (a, b)."""
@@ -244,22 +243,3 @@ class ShearedLinearisation:
         by_b = by_u * self._shear[:, step].unsqueeze(1)
         by_b[:, self._half :].diagonal(dim1=-2, dim2=-1).add_(self._diagonal[:, step])
         return torch.cat([by_u, by_b], dim=-1)
-
-
-def run_step_by_step(
-    push: Callable[[int, Tensor], Tensor],
-    start: int,
-    interval: int,
-    count: int,
-    frame: Tensor,
-    spare: Frames,
-    work: Workspace,
-) -> Tensor:
-    """Do what `Linearisation.run` does, by a push that takes one step and gives a new frame."""
-    logs = []
-    for i in range(count):
-        for step in range(start + i * interval, start + (i + 1) * interval):
-            frame = push(step, frame)
-        logs.append(split(frame.contiguous(), work, spare[i % 2]))
-        frame = spare[i % 2]
-    return torch.stack(logs)

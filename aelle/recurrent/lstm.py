@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aelle.compiled import compiled
+from aelle.kernels import library
 from aelle.recurrent.cell import (
     Cell,
     TangentTerms,
@@ -107,6 +107,8 @@ class LSTM(Cell):
         """All states (batch, T + 1, 2H), and the pre-activations of the gates (batch, T, 4H)."""
         weight, bias = self.weight_ih, self.bias_ih + self.bias_hh if self.bias else None
         gates = torch.nn.functional.linear(inputs, weight, bias)
+        if library.applies(state, self.hidden_size) and not torch.is_grad_enabled():
+            return library.lstm_trajectory(gates, state, self.weight_hh), gates
         return _run(gates, state, self.weight_hh.t().contiguous()), gates
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +120,6 @@ class LSTM(Cell):
         return outputs, torch.cat([h, c], dim=-1).squeeze(0)
 
 
-@compiled
 def _run(gates: Tensor, state: Tensor, weight: Tensor) -> Tensor:
     """All states under the gates' shares of the inputs (batch, T, 4H), to which those of h are added in place."""
     batch, steps, rows = gates.shape

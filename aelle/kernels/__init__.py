@@ -1,0 +1,1 @@
+"""Compiled inner loops for small networks, with their loader."""

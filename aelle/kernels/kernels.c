@@ -1,0 +1,89 @@
+/* The inner loops of small networks: frames pushed through Jacobians, split by pivoted elimination, and read off.
+
+   A step of a network of a few tens of units is some microseconds of arithmetic. A dozen calls of an array library
+   take longer than that, so the loops stand here. Larger networks are left to torch, whose matrix products win there.
+
+   Frames are stored as rows: k vectors of length n. Inside, vectors are padded with zeros to whole registers. */
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LANES 8
+#define PANEL 8
+#define INLINE static inline __attribute__((always_inline))
+typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
+
+static long padded(long n) { return (n + LANES - 1) / LANES * LANES; }
+
+/* One row's Jacobians, transposed so that a frame is pushed by `product`.
+
+   groups of gates, one below the other: sum over gates of diag(gain) W, with an optional diagonal; or, sheared, in the
+   coordinates (e, b) with u = e + shear*b: the frame (e, b) goes to (M_e u, M_b u + diagonal*b). */
+typedef struct {
+    long rows, networks, n, k, hidden, groups, dense;
+    long gates[2];
+    const double *weights[2];   /* per group (networks, gates, n_in, hidden): transposed */
+    const double *gains[2];     /* per group (rows, steps, gates, hidden) */
+    long gain_row[2];           /* doubles from one row to the next */
+    const double *matrices;     /* dense: (rows, steps, n, n), or NULL */
+    long matrix_row;
+    const double *diagonal;     /* (rows, steps, hidden), or NULL */
+    long diagonal_row;
+    const double *shear;        /* (rows, steps + 1, hidden), or NULL */
+    long shear_row;
+} jacobians;
+
+/* The same loops for three kinds of processor: with 16, 32 and (on x86) 32 registers of twice and four times the width. */
+#define TILE_ROWS 4
+#define TILE_COLUMNS 1
+#define NAMED(name) name##_plain
+#include "loops.h"
+#undef NAMED
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define DISPATCHED
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define NAMED(name) name##_avx2
+#include "loops.h"
+#undef NAMED
+#pragma GCC pop_options
+#undef TILE_ROWS
+#undef TILE_COLUMNS
+#define TILE_ROWS 8
+#define TILE_COLUMNS 2
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#define NAMED(name) name##_avx512
+#include "loops.h"
+#undef NAMED
+#pragma GCC pop_options
+#define CHOSEN(name)                                                                               \
+    (__builtin_cpu_supports("x86-64-v4") ? name##_avx512 : __builtin_cpu_supports("x86-64-v3") ? name##_avx2 : name##_plain)
+#else
+#define CHOSEN(name) name##_plain
+#endif
+
+/* Push frames (rows, k, n) through `count` intervals of Jacobians and split them after each.
+
+   logs gets ln|diag U|, (count, rows, k); out the frames after the last. Returns 0, or 1 where memory is short. */
+int aelle_run(const jacobians *j, long start, long interval, long count, const double *frames, double *out,
+              double *logs) {
+    return CHOSEN(run)(j, start, interval, count, frames, out, logs);
+}
+
+/* ln diag R of frames (rows, k, n), (rows, k). Returns 0, or 1 where memory is short. */
+int aelle_log_diagonal_of_r(long rows, long k, long n, const double *frames, double *logs) {
+    return CHOSEN(log_diagonal_of_r)(rows, k, n, frames, logs);
+}
+
+/* Vectors pulled back through transposed Jacobians; see loops.h. Returns 0, or 1 where memory is short. */
+int aelle_pull(const jacobians *j, long steps, const double *vectors, const long *slot, long lags, double *logs) {
+    return CHOSEN(pull)(j, steps, vectors, slot, lags, logs);
+}
+
+/* The trajectory of an LSTM; see loops.h. Returns 0, or 1 where memory is short. */
+int aelle_lstm(long batch, long steps, long hidden, const double *weight_t, double *gates, double *states) {
+    return CHOSEN(lstm)(batch, steps, hidden, weight_t, gates, states);
+}
