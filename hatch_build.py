@@ -16,7 +16,15 @@ except ImportError:  # run as a script, where hatchling need not be installed
     BuildHookInterface = object
 
 FOLDER = Path(__file__).parent / "aelle" / "kernels"
-FLAGS = ("-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
+FLAGS = (
+    "-O3",
+    "-std=gnu11",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-shared",
+    "-fPIC",
+)
 
 
 def compile_kernels() -> Path | None:
@@ -45,7 +53,9 @@ class CompileKernels(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds a wheel or an editable install."""
         library = compile_kernels()
-        if library is not None and version != "editable":  # an editable install reads the source folder itself
+        if (
+            library is not None and version != "editable"
+        ):  # an editable install reads the source folder itself
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
             build_data["force_include"][str(library)] = f"aelle/kernels/{library.name}"

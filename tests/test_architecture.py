@@ -11,15 +11,15 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "aelle"
 ALLOWED = {
-    "compiled": set(),
+    "kernels": set(),
     "hyperparameters": set(),
     "optimiser": set(),
     "registry": {"words"},
     "words": set(),
-    "lyapunov": {"compiled", "plot"},  # a result shows itself by the one figure of spectra that there is
+    "lyapunov": {"kernels", "plot"},  # a result shows itself by the one figure of spectra that there is
     "records": {"hyperparameters", "words"},
     "config": {"hyperparameters", "words"},
-    "recurrent": {"compiled", "registry", "words"},
+    "recurrent": {"kernels", "registry", "words"},
     "tasks": {"registry", "optimiser", "words"},  # gradient descent is one of the learning rules
     "modules": {"lyapunov", "recurrent", "words"},
     "spectra": {"lyapunov", "recurrent", "modules"},

@@ -34,6 +34,10 @@ typedef struct {
     long shear_row;
 } jacobians;
 
+/* The kind of loops to use at most: 0 plain, 1 AVX2, 2 AVX-512. For tests. */
+static int limit = 2;
+void aelle_limit(int most) { limit = most; }
+
 /* The same loops for three kinds of processor: with 16, 32 and (on x86) 32 registers of twice and four times the width. */
 #define TILE_ROWS 4
 #define TILE_COLUMNS 1
@@ -42,7 +46,6 @@ typedef struct {
 #undef NAMED
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define DISPATCHED
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define NAMED(name) name##_avx2
@@ -59,8 +62,11 @@ typedef struct {
 #include "loops.h"
 #undef NAMED
 #pragma GCC pop_options
-#define CHOSEN(name)                                                                               \
-    (__builtin_cpu_supports("x86-64-v4") ? name##_avx512 : __builtin_cpu_supports("x86-64-v3") ? name##_avx2 : name##_plain)
+static int kind(void) {
+    int found = __builtin_cpu_supports("x86-64-v4") ? 2 : __builtin_cpu_supports("x86-64-v3") ? 1 : 0;
+    return found < limit ? found : limit;
+}
+#define CHOSEN(name) (kind() == 2 ? name##_avx512 : kind() == 1 ? name##_avx2 : name##_plain)
 #else
 #define CHOSEN(name) name##_plain
 #endif

@@ -50,6 +50,7 @@ def library() -> ctypes.CDLL | None:
     found.aelle_run.argtypes = [ctypes.POINTER(Jacobians), size, size, size, pointer, pointer, pointer]
     found.aelle_log_diagonal_of_r.argtypes = [size, size, size, pointer, pointer]
     found.aelle_pull.argtypes = [ctypes.POINTER(Jacobians), size, pointer, pointer, size, pointer]
+    found.aelle_limit.argtypes = [ctypes.c_int]
     found.aelle_lstm.argtypes = [size, size, size, pointer, pointer, pointer]
     return found
 
@@ -57,10 +58,7 @@ def library() -> ctypes.CDLL | None:
 def applies(like: Tensor, n: int) -> bool:
     """Whether the compiled loops take frames of vectors of length n, with the type and device of `like`."""
     return (
-        like.dtype == torch.float64
-        and like.device.type == "cpu"
-        and n <= LARGEST
-        and library() is not None
+        like.dtype == torch.float64 and like.device.type == "cpu" and n <= LARGEST and library() is not None
     )
 
 
@@ -139,7 +137,6 @@ class CompiledJacobians:
         )
         return logs
 
-
     def pull(self, vectors: Tensor, steps: int, lags: Sequence[int]) -> Tensor:
         """ln norms of vectors (rows, k, n) pulled back from step `steps` by each lag: (rows, lags, k)."""
         vectors = vectors.contiguous()
@@ -164,9 +161,7 @@ def lstm_trajectory(gates: Tensor, state: Tensor, weight: Tensor) -> Tensor:
     found = library()
     assert found is not None
     _checked(
-        found.aelle_lstm(
-            batch, steps, wide // 4, transposed.data_ptr(), gates.data_ptr(), states.data_ptr()
-        )
+        found.aelle_lstm(batch, steps, wide // 4, transposed.data_ptr(), gates.data_ptr(), states.data_ptr())
     )
     return states
 

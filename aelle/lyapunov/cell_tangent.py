@@ -80,7 +80,7 @@ class CellSegment:
         hidden = self._cell.hidden_size
         self._through_weights = terms is not None and (self._cell.gates == 1 or 8 * k <= hidden)
         width = self._cell.state_size if terms is None else hidden
-        self._compiled: CompiledJacobians | None = None
+        self.compiled: CompiledJacobians | None = None
         cached = CACHED_BYTES // (8 * rows * self._size * width)
         self.chunk_steps = 64 if self._through_weights else max(1, cached)
         self.states = states.reshape(rows, steps + 1, -1)
@@ -99,7 +99,7 @@ class CellSegment:
                 self.chart = shear[:, -1]
             if applies(states, self._size):
                 self.chunk_steps = steps
-                self._compiled = CompiledJacobians(
+                self.compiled = CompiledJacobians(
                     [w.transpose(-2, -1) for w in self._weights],
                     self._gains,
                     self._diagonal,
@@ -124,8 +124,8 @@ class CellSegment:
 
     def chunk(self, start: int, stop: int) -> Linearisation:
         """Jacobians of the steps from start to stop."""
-        if self._compiled is not None:
-            return CompiledLinearisation(self._compiled, start, stop, lambda: self._plain(start, stop))
+        if self.compiled is not None:
+            return CompiledLinearisation(self.compiled, start, stop, lambda: self._plain(start, stop))
         return self._plain(start, stop)
 
     def _plain(self, start: int, stop: int) -> Linearisation:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-
 ROUNDING_TOLERANCE = 1e-6
 """Rounding error of an exponent, in nats per step, that the adaptive interval allows itself."""
 
