@@ -10,8 +10,9 @@ from torch import Tensor
 from aelle.lyapunov import audit
 from aelle.lyapunov.derivatives import RowStep, jacobians, products
 from aelle.lyapunov.factorise import Workspace
+from aelle.lyapunov.pushes import run_step_by_step
 from aelle.lyapunov.structure import BlockDiagonal, DiagonalPlusLowRank
-from aelle.lyapunov.tangent import LONGEST_SEGMENT, DenseJacobians, Frames, Linearisation, run_step_by_step
+from aelle.lyapunov.tangent import LONGEST_SEGMENT, DenseJacobians, Frames, Linearisation
 
 FORMED_UP_TO = 4
 """Products with the frame replace the Jacobian where k is less than n over this."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from aelle.lyapunov.factorise import Workspace
+from aelle.lyapunov.pushes import run_step_by_step
 from aelle.lyapunov.structure import Derivatives, DiagonalPlusLowRank, StructureError
-from aelle.lyapunov.tangent import LONGEST_SEGMENT, Frames, run_step_by_step
+from aelle.lyapunov.tangent import LONGEST_SEGMENT, Frames
 
 
 class LowRankTangent:

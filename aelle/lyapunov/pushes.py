@@ -62,7 +62,7 @@ def gate_product(stacked: Tensor, gains: Tensor, step: int, frame: Tensor, out: 
 
 
 def run_intervals(
-    push: Callable[[int, Tensor, Tensor], None],
+    push: Callable[[int, Tensor, Tensor], object],
     start: int,
     interval: int,
     count: int,
@@ -80,3 +80,18 @@ def run_intervals(
         logs.append(split(frame, work, spare[i % 2]))
         frame = spare[i % 2]
     return torch.stack(logs)
+
+
+def run_step_by_step(
+    push: Callable[[int, Tensor], Tensor],
+    start: int,
+    interval: int,
+    count: int,
+    frame: Tensor,
+    spare: tuple[Tensor, Tensor],
+    work: Workspace,
+) -> Tensor:
+    """The same by a push that gives a new frame."""
+    return run_intervals(
+        lambda step, before, out: out.copy_(push(step, before)), start, interval, count, frame, spare, work
+    )
