@@ -19,7 +19,7 @@ class Hyperparameter:
         label: in words, for axes and legends.
         kind: str, bool, int or float.
         default: where the settings say nothing; None where another one stands for it.
-        above, at_least, below: bounds of a number; None for none.
+        above, at_least, at_most, below: bounds of a number; None for none.
         logarithmic: ratios of it matter, not differences; predictors take its logarithm.
         shape: it decides what the network is, not how it learns; a cell or module shows it by itself.
         section: of the settings in which it stands.
@@ -33,6 +33,7 @@ class Hyperparameter:
     default: Any = None
     above: float | None = None
     at_least: float | None = None
+    at_most: float | None = None
     below: float | None = None
     logarithmic: bool = False
     shape: bool = False
@@ -49,6 +50,7 @@ class Hyperparameter:
         return (
             (self.above is None or value > self.above)
             and (self.at_least is None or value >= self.at_least)
+            and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
             and value == value
         )
@@ -57,22 +59,39 @@ class Hyperparameter:
     def allowed(self) -> str:
         """What is allowed, in words: "a whole number of at least 1"."""
         words = {str: "a word", bool: "true or false", int: "a whole number", float: "a number"}[self.kind]
-        bounds = (("above", self.above), ("of at least", self.at_least), ("below", self.below))
+        bounds = (
+            ("above", self.above),
+            ("of at least", self.at_least),
+            ("and at most", self.at_most),
+            ("and below", self.below),
+        )
         return " ".join([words, *(f"{bound} {value:g}" for bound, value in bounds if value is not None)])
 
 
+# Upper bounds are where numbers stop to mean anything: a spectrum of 8,192 LSTM units is a frame of 16,384² numbers,
+# 2 GiB; AdamW moves every weight by about the learning rate at each step; a scale of 1e6 saturates every unit.
 HYPERPARAMETERS = (
     Hyperparameter("architecture", "architecture", str, ["rnn", "gru", "lstm"], shape=True),
-    Hyperparameter("hidden_size", "hidden size", int, [16, 32], at_least=1, logarithmic=True, shape=True),
-    Hyperparameter("num_layers", "layers", int, 1, at_least=1, shape=True),
-    Hyperparameter("bias", "bias", bool, False, shape=True, searched=False),
-    Hyperparameter("init_scale", "initial scale p of U(±p)", float, above=0, logarithmic=True),
-    Hyperparameter("init_gain", "initial gain p·√H", float, above=0, logarithmic=True),
-    Hyperparameter("learning_rate", "learning rate", float, 0.003, above=0, logarithmic=True),
-    Hyperparameter("dropout", "dropout", float, 0.0, at_least=0, below=1),
-    Hyperparameter("weight_decay", "weight decay", float, 0.0, at_least=0),
     Hyperparameter(
-        "batch_size", "batch size", int, 32, at_least=1, logarithmic=True, section="training", searched=False
+        "hidden_size", "hidden size", int, [16, 32], at_least=1, at_most=8192, logarithmic=True, shape=True
+    ),
+    Hyperparameter("num_layers", "layers", int, 1, at_least=1, at_most=256, shape=True),
+    Hyperparameter("bias", "bias", bool, False, shape=True, searched=False),
+    Hyperparameter("init_scale", "initial scale p of U(±p)", float, above=0, at_most=1e6, logarithmic=True),
+    Hyperparameter("init_gain", "initial gain p·√H", float, above=0, at_most=1e6, logarithmic=True),
+    Hyperparameter("learning_rate", "learning rate", float, 0.003, above=0, at_most=1e3, logarithmic=True),
+    Hyperparameter("dropout", "dropout", float, 0.0, at_least=0, below=1),
+    Hyperparameter("weight_decay", "weight decay", float, 0.0, at_least=0, at_most=1e3),
+    Hyperparameter(
+        "batch_size",
+        "batch size",
+        int,
+        32,
+        at_least=1,
+        at_most=10**6,
+        logarithmic=True,
+        section="training",
+        searched=False,
     ),
 )
 NAMES = tuple(h.name for h in HYPERPARAMETERS)

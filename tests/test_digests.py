@@ -1,16 +1,25 @@
 """Files carry digests: whatever single bit is changed, no reader takes the rest for what was written."""
 
+import builtins
+import errno
+import io
 import json
+import os
 import random
 import shutil
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from aelle.collection.check import faults, without_digest
 from aelle.collection.collect import collect
 from aelle.collection.status import status
 from aelle.config import ConfigError
+from aelle.explorer.export import export
 from aelle.records import (
     BLANK,
     DamagedFileError,
@@ -19,17 +28,21 @@ from aelle.records import (
     carries_digest,
     digest_of,
     made_from,
+    out_of_step,
     read_json,
     read_records,
     read_table,
     record_files,
     write_bytes,
+    write_epoch,
     write_frame,
     write_json,
+    write_table,
 )
 from tests import faulty
 from tests.small_collection import comparable, experiment, in_this_process
-from tests.synthetic import write_synthetic_experiment
+from tests.synthetic import SMALL_AUTOENCODER, write_synthetic_experiment
+from tests.test_cli import aelle  # noqa: F401
 
 
 @pytest.fixture
@@ -99,8 +112,6 @@ def test_json_and_tables_say_what_they_were_made_from(tmp_path, name):
 
 def test_a_written_table_that_is_read_and_written_again_has_one_digest(folder, tmp_path):
     table = pq.read_table(folder.cohort_file("cohort0000"), partitioning=None)
-    from aelle.records import write_table
-
     write_table(tmp_path / "again.parquet", table)
     assert (tmp_path / "again.parquet").read_bytes().count(b"aelle-sha256:") == 1
     read_table(tmp_path / "again.parquet")
@@ -155,8 +166,6 @@ def test_rows_that_are_gone_are_missed_and_made_again(quiet, tmp_path):
     table = read_table(file)
     for kept in (table.filter([e != 2 for e in table["epoch"].to_pylist()]), table.slice(0, 3)):
         # Even where the file is sound in itself: an older one, put back.
-        from aelle.records import write_table
-
         write_table(file, kept)
         found = status(folder)
         assert found.finished < found.networks
@@ -256,11 +265,6 @@ def test_another_version_is_said_and_another_torch_refused_unless_asked_for(quie
 
 
 def test_what_the_system_refuses_is_passed_on_and_nothing_is_advised_to_be_removed(folder, monkeypatch):
-    import builtins
-    import errno
-    import io
-    from pathlib import Path
-
     def refused(self, *arguments, **options):
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -271,8 +275,6 @@ def test_what_the_system_refuses_is_passed_on_and_nothing_is_advised_to_be_remov
 
 
 def test_records_that_cannot_be_listed_are_not_taken_for_none(folder, monkeypatch):
-    import os
-
     def refused(path):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -287,3 +289,138 @@ def test_a_digest_is_of_the_content_and_not_of_the_time(tmp_path):
         write_bytes(tmp_path / name, b"words " + BLANK.encode() + b" more words")
     assert digest_of(tmp_path / "a") == digest_of(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+# ---- derived files
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    from aelle.embedding.fit import train
+
+    folder = write_synthetic_experiment(
+        tmp_path_factory.mktemp("trained") / "x", networks=40, autoencoder=SMALL_AUTOENCODER
+    )
+    write_json(folder.root / "cohorts.json", synthetic_ledger(folder))
+    train(folder, progress=False)
+    return folder
+
+
+def synthetic_ledger(folder):
+    rows = read_records(folder, ["cohort"]).drop_duplicates("network_id")
+    return {cohort: sorted(part["network_id"]) for cohort, part in rows.groupby("cohort")}
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    shutil.copytree(trained.root, tmp_path / "copy")
+    return ExperimentFolder(tmp_path / "copy")
+
+
+def test_a_stage_that_is_killed_between_its_files_is_told_from_one_that_was_not(copy, trained):
+    from aelle.explorer.data import load
+
+    assert out_of_step(copy) == []
+    assert load(copy).unreadable == ()
+    # As `aelle train` leaves it that is killed between the autoencoder and the latents.
+    model = copy.autoencoder / "model.json"
+    content = read_json(model)
+    write_json(model, content | {"best_epoch": content["best_epoch"] + 1})
+    (line,) = out_of_step(copy)
+    assert line == f"latents.parquet is older than the autoencoder: run `aelle train {copy.root}`"
+    assert load(copy).unreadable == (line,)
+    assert line in str(status(copy))
+
+
+def test_what_is_made_from_records_that_came_later_is_said(copy):
+    rows = read_records(copy).head(1).assign(network_id="new", cohort="new")
+    write_epoch(copy, "new", 0, rows.astype(object).where(rows.notna(), None).to_dict("records"))
+    lines = [f"{name} is older than the records: run `aelle train {copy.root}`" for name in ("autoencoder/model.json", "latents.parquet")]  # fmt: skip
+    assert out_of_step(copy) == lines
+    said = []
+    export(copy, "parquet", copy.root / "out.parquet", say=said.append)
+    assert said == lines
+
+
+def test_what_an_export_leaves_out_because_it_is_damaged_is_said(copy):
+    copy.predictions.write_bytes(b"not parquet")
+    said = []
+    export(copy, "parquet", copy.root / "out.parquet", say=said.append)
+    assert len(said) == 1
+    assert "predictions.parquet: damaged" in said[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["latents.parquet", "autoencoder/model.json", "autoencoder/weights.safetensors"]
+)
+def test_no_flipped_bit_of_what_is_derived_is_used(copy, name):
+    from aelle.embedding.checkpoint import load
+    from aelle.embedding.dataset import EmbeddingError
+    from aelle.explorer.data import load as load_page
+    from aelle.explorer.decoder import load_decoder
+    from aelle.explorer.errors import ExplorerError
+
+    path = copy.root / name
+    good = path.read_bytes()
+    for damaged in flips(good, 20)[::6]:
+        path.write_bytes(damaged)
+        if name == "latents.parquet":
+            assert any("latents.parquet: damaged" in note for note in load_page(copy).unreadable)
+            continue
+        with pytest.raises(EmbeddingError, match="run `aelle train` again"):
+            load(copy)
+        with pytest.raises(ExplorerError, match="run `aelle train"):
+            load_decoder(copy)
+
+
+# ---- aelle check
+
+
+def test_check_finds_nothing_in_a_folder_that_is_whole(trained, quiet):
+    assert list(faults(trained)) == []
+    assert list(faults(quiet)) == []
+    assert without_digest(trained) == without_digest(quiet) == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "records/cohort0001.parquet",
+        "latents.parquet",
+        "autoencoder/model.json",
+        "autoencoder/weights.safetensors",
+        "cohorts.json",
+    ],
+)
+def test_check_names_the_damaged_file(copy, name):
+    path = copy.root / name
+    content = path.read_bytes()
+    list(faults(copy))  # a file that was found whole is read again
+    status_before = path.stat()
+    path.write_bytes(flipped(content, len(content) // 2, 2))
+    os.utime(path, ns=(status_before.st_atime_ns, status_before.st_mtime_ns))
+    lines = list(faults(copy))
+    assert any(name.split("/")[-1] in line for line in lines), lines
+
+
+def test_check_compares_rows_with_the_ledger_and_with_each_other(copy):
+    table = read_table(copy.cohort_file("cohort0000"))
+    write_table(copy.cohort_file("cohort0000"), table.filter(pc.field("epoch") != 2))
+    write_table(
+        copy.cohort_file("cohort0001"), pa.concat_tables([read_table(copy.cohort_file("cohort0001"))] * 2)
+    )
+    write_table(copy.cohort_file("stray"), table.slice(0, 1))
+    lines = "\n".join(faults(copy))
+    assert "19 networks lack rows before their last epoch" in lines
+    assert "rows are there twice" in lines
+    assert "stray.parquet: holds networks that cohorts.json does not list there" in lines
+
+
+def test_check_on_the_command_line(copy, aelle):  # noqa: F811
+    assert aelle("check", copy.root) == (0, "no faults\n", "")
+    copy.latents.write_bytes(copy.latents.read_bytes()[:-9])
+    code, said, errors = aelle("check", copy.root)
+    assert (code, errors) == (1, "")
+    assert "latents.parquet: damaged" in said
+    assert said.endswith("1 faults\n")
+    assert aelle("check", copy.root.parent)[0] == 2

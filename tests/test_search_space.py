@@ -1,6 +1,7 @@
 """Variants and cohorts: stable ids, the grid, the distributions."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -108,3 +109,23 @@ def test_cohorts_hold_networks_of_one_shape_once_each():
 def test_draws_out_of_range_are_refused(networks, message):
     with pytest.raises(ValueError, match=message):
         variants(experiment(**networks))
+
+
+@pytest.mark.parametrize(
+    "networks, said",
+    [
+        ({"hidden_size": [6, 6]}, "networks.hidden_size: 6 is listed twice"),
+        ({"learning_rate": [0.005, 5e-3]}, "networks.learning_rate: 0.005 is listed twice"),
+        ({"learning_rate": [1, 1.0]}, "networks.learning_rate: 1.0 is listed twice"),
+        ({"architecture": ["rnn", "gru", "rnn"]}, "networks.architecture: 'rnn' is listed twice"),
+        ({"per_combination": 10**30}, "networks: the search space has 6,000,000,0"),
+        (
+            {"hidden_size": list(range(1, 1001)), "num_layers": list(range(1, 101)), "per_combination": 11},
+            "networks: the search space has 3,300,000 networks, more than 1,000,000",
+        ),
+    ],
+)
+def test_a_value_listed_twice_and_too_many_networks_are_refused_before_any_is_drawn(networks, said):
+    found = parse_experiment({"name": "x", "task": {"name": "latch"}, "networks": networks})
+    with pytest.raises(ValueError, match=re.escape(said)):
+        variants(found)

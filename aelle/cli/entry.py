@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from aelle.cli.check import check
 from aelle.cli.collect import collect
 from aelle.cli.explore import explore
 from aelle.cli.export import export
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for _command in (collect, train, predict, explore, export, import_, status, run):
+for _command in (check, collect, train, predict, explore, export, import_, status, run):
     cli.add_command(_command)
 
 

@@ -25,5 +25,8 @@ def export(
     """
     from aelle.explorer.export import export as write_export
 
-    for file in write_export(arguments.existing(folder), to, out, projection):
+    def say(line: str) -> None:
+        click.echo(f"aelle: {line}", err=True)
+
+    for file in write_export(arguments.existing(folder), to, out, projection, say):
         click.echo(f"wrote {file}")

@@ -70,6 +70,8 @@ def chosen_backend(settings: Training, task: Task, gpus: float = 0.0) -> Backend
         device = "cuda" if there and settings.backend != "native" else "cpu"
     try:
         kind = torch.device(device).type
+        if kind == "meta":
+            raise RuntimeError("it holds no numbers")
         if not gpus:
             torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

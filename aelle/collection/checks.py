@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from aelle.collection.memory import free_bytes
 from aelle.collection.search_space import Variant, cohorts, variants
 from aelle.collection.training import build_network
 from aelle.config import ConfigError, Experiment
@@ -23,12 +26,33 @@ def checked_variants(experiment: Experiment, task: Task) -> list[Variant]:
         found = variants(experiment)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    for cohort in cohorts(found, len(found)):
-        _check_shape(cohort.variants[0], task)
+    for variant in _extremes(found):
+        _check_shape(variant, task)
     return found
 
 
+def _extremes(found: Sequence[Variant]) -> list[Variant]:
+    """The smallest and the largest network of each architecture: what can be built lies between them."""
+    chosen: dict[str, list[Variant]] = {}
+    for cohort in cohorts(found, len(found)):
+        chosen.setdefault(cohort.variants[0]["architecture"], []).append(cohort.variants[0])
+    return [end(shapes, key=_weights) for shapes in chosen.values() for end in (min, max)]
+
+
+def _weights(variant: Variant) -> int:
+    return int(variant["num_layers"] * variant["hidden_size"] ** 2)
+
+
 def _check_shape(variant: Variant, task: Task) -> None:
+    least = (
+        4 * 4 * _weights(variant)
+    )  # one matrix per layer: weight, gradient and two moments, in single precision
+    free = free_bytes("cpu")
+    if least > free:
+        raise ConfigError(
+            f"networks: {variant['architecture']} of {variant['num_layers']} × {variant['hidden_size']} units needs at "
+            f"least {least / 2**30:.0f} GiB to train, and {free / 2**30:.0f} GiB of memory are free"
+        )
     try:
         build_network(variant, task)
     except ValueError as error:

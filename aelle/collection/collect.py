@@ -20,7 +20,7 @@ from aelle.collection.engines import Engine, LocalProcesses
 from aelle.collection.ledger import claim
 from aelle.collection.search_space import Cohort
 from aelle.collection.versions import note_versions
-from aelle.config import Experiment
+from aelle.config import ConfigError, Experiment
 from aelle.records import (
     SCHEMA,
     ExperimentFolder,
@@ -122,6 +122,9 @@ def _states(folder: ExperimentFolder, experiment: Experiment) -> pd.DataFrame:
 
 
 def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None, gpus: float) -> Job:
+    data = experiment.task.data_folder
+    if data is not None and Path(data).exists() and not Path(data).is_dir():
+        raise ConfigError(f"task.data_folder: {data} is not a folder")
     task = make_task(experiment.task.name, experiment.task.options, experiment.task.data_folder)
     backend = chosen_backend(experiment.training, task, gpus)
     settings = experiment.spectrum

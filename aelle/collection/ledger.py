@@ -14,6 +14,7 @@ from typing import Any
 from aelle.collection.search_space import Cohort, Variant, cohorts
 from aelle.config import ConfigError, Experiment, dump_experiment, load_experiment
 from aelle.records import (
+    COMMENT,
     DamagedFileError,
     ExperimentFolder,
     RecordsError,
@@ -57,7 +58,7 @@ def claim(
     elif folder.records.exists() and any(folder.records.iterdir()):
         raise RecordsError(f"{folder.root}: holds records but no experiment.toml; choose another folder")
     found = _assigned(folder, variants, cohort_size)
-    write_bytes(folder.experiment_file, dump_experiment(experiment).encode())
+    write_bytes(folder.experiment_file, (COMMENT + dump_experiment(experiment)).encode())
     _write(folder, found)
     return found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,8 @@ import numpy as np
 
 from aelle.config import Choice, Experiment, LogUniform, Uniform
 from aelle.hyperparameters import HYPERPARAMETERS, SHAPE, Hyperparameter
+
+MOST_NETWORKS = 1_000_000  # drawn, listed and written to cohorts.json in about a minute
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,14 @@ def variants(experiment: Experiment) -> list[Variant]:
     """All networks of an experiment: every grid point × `per_combination` draws.
 
     Raises:
-        ValueError: where a drawn value is out of its range, for example a dropout of 1, or cell options are
+        ValueError: where a value is listed twice, there are too many networks, a drawn value is out of its range, for example a dropout of 1, or cell options are
             for an architecture that is not in the search space.
     """
     networks = experiment.networks
-    axes = {h.name: _axis(_setting(experiment, h)) for h in HYPERPARAMETERS if h.searched}
+    axes = {
+        h.name: _axis(f"{h.section}.{h.name}", _setting(experiment, h)) for h in HYPERPARAMETERS if h.searched
+    }
+    _count(axes, networks.per_combination)
     found = []
     for values in itertools.product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
@@ -108,8 +114,29 @@ def _setting(experiment: Experiment, hyperparameter: Hyperparameter) -> Any:
     return getattr(getattr(experiment, hyperparameter.section), hyperparameter.name)
 
 
-def _axis(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _axis(setting: str, value: Any) -> list[Any]:
+    """The values of a grid; one that is listed twice would train and record its networks twice."""
+    values = value if isinstance(value, list) else [value]
+    for place, found in enumerate(values):
+        if found in values[:place]:
+            raise ValueError(
+                f"{setting}: {found!r} is listed twice; for more networks raise networks.per_combination"
+            )
+    return values
+
+
+def _count(axes: Mapping[str, list[Any]], repeats: int) -> None:
+    """Count the networks before any is drawn.
+
+    Raises:
+        ValueError: for more than can be drawn and listed in minutes.
+    """
+    count = math.prod(len(values) for values in axes.values()) * repeats
+    if count > MOST_NETWORKS:
+        raise ValueError(
+            f"networks: the search space has {count:,} networks, more than {MOST_NETWORKS:,}; leave values out, or "
+            f"lower networks.per_combination"
+        )
 
 
 def _draw(experiment: Experiment, point: Mapping[str, Any], repeat: int) -> Variant:

@@ -23,9 +23,7 @@ from aelle.records import (
     record_files,
 )
 
-if sys.platform == "win32":
-    fcntl = None
-else:
+if sys.platform != "win32":
     import fcntl
 
 
@@ -121,7 +119,7 @@ def _last_failure(folder: ExperimentFolder) -> str | None:
 def _is_locked(folder: ExperimentFolder) -> bool:
     """Whether a collection holds the folder's lock; looking takes no lock from it, and leaves no file."""
     path = folder.root / ".collect.lock"
-    if fcntl is None:
+    if sys.platform == "win32":
         return _is_locked_by_trying(path)
     try:
         with path.open("rb") as stream:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from aelle.config.values import Channels, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Strict
+from aelle.config.values import Channels, Epochs, Fraction, NonNegativeFloat, PositiveFloat, Strict
 
 
 def _paper_preset(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,15 +67,17 @@ class Autoencoder(Strict):
 
     preset: Literal["aelle", "paper"] = "aelle"
     encoder: Literal["mlp", "set", "convolution", "attention"] = "mlp"
-    length: Annotated[int, Field(ge=8)] = 32
+    length: Annotated[int, Field(ge=8, le=4096)] = 32
     channels: Channels = ["spectrum", "change", "temporal_std"]
     summaries: bool = True
     epoch_conditioned: bool = True
-    hidden_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 32]
-    latent_size: PositiveInt = 8
-    head_sizes: list[PositiveInt] = [16]
+    hidden_sizes: Annotated[
+        list[Annotated[int, Field(ge=1, le=16384)]], Field(min_length=1, max_length=64)
+    ] = [64, 32]
+    latent_size: Annotated[int, Field(ge=1, le=1024)] = 8
+    head_sizes: Annotated[list[Annotated[int, Field(ge=1, le=16384)]], Field(max_length=64)] = [16]
     head: Literal["network", "forest", "mixture"] = "mixture"
-    forest_trees: PositiveInt = 20
+    forest_trees: Annotated[int, Field(ge=1, le=10**4)] = 20
     activation: Literal["silu", "tanh"] = "silu"
     reconstruction_loss: Literal["squared", "absolute"] = "squared"
     reconstruction_weight: NonNegativeFloat = 1.0
@@ -83,11 +85,11 @@ class Autoencoder(Strict):
     kl_weight: NonNegativeFloat = 0.0
     learning_rate: PositiveFloat = 0.01
     weight_decay: NonNegativeFloat = 0.01
-    epochs: PositiveInt = 100
-    batch_size: PositiveInt = 512
+    epochs: Epochs = 100
+    batch_size: Annotated[int, Field(ge=1, le=10**9)] = 512
     dropout: Fraction = 0.1
     decoder_dropout: bool = False
-    patience: PositiveInt = 30
+    patience: Epochs = 30
     select_by: Literal["total", "prediction"] = "total"
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
     prediction_weight_start: PositiveFloat = 0.1

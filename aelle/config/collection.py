@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, create_model, model_validator
 
-from aelle.config.values import PositiveFloat, PositiveInt, Strict, hyperparameters
+from aelle.config.values import Epochs, PositiveFloat, Strict, hyperparameters
+
+_MOST_STEPS = 10**8
 
 
 class Networks(create_model("Networks", __base__=Strict, **hyperparameters("networks"))):  # type: ignore[misc]
@@ -17,7 +19,7 @@ class Networks(create_model("Networks", __base__=Strict, **hyperparameters("netw
     checked by it: `cell_options.cornn.dt = 0.05`.
     """
 
-    per_combination: PositiveInt = 20
+    per_combination: Annotated[int, Field(ge=1, le=10**6)] = 20
     cell_options: dict[str, dict[str, float]] = {}
 
     @model_validator(mode="after")
@@ -47,14 +49,14 @@ class Training(create_model("Training", __base__=Strict, **hyperparameters("trai
     `cohort_size = 0` means 5 networks for "native", and as many as free memory holds for "population".
     """
 
-    epochs: PositiveInt = 12
+    epochs: Epochs = 12
     gradient_clip: PositiveFloat | None = None
     backend: Literal["auto", "native", "population"] = "auto"
     device: str = "auto"
-    workers: Annotated[int, Field(ge=0)] = 0
-    cohort_size: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=4096)] = 0
+    cohort_size: Annotated[int, Field(ge=0, le=10**6)] = 0
     keep_checkpoints: bool = False
-    stop_after_failures: PositiveInt = 3
+    stop_after_failures: Annotated[int, Field(ge=1, le=10**6)] = 3
 
 
 class Spectrum(Strict):
@@ -65,13 +67,23 @@ class Spectrum(Strict):
     costs one backward pass and helps early prediction more than anything else.
     """
 
-    epochs: list[Annotated[int, Field(ge=0)]] | Literal["all"] = [0, 1, 3]
-    sequences: PositiveInt = 8
-    steps: PositiveInt = 60
-    warmup: Annotated[int, Field(ge=0)] = 40
+    epochs: list[Annotated[int, Field(ge=0, le=10**6)]] | Literal["all"] = [0, 1, 3]
+    sequences: Annotated[int, Field(ge=1, le=10**5)] = 8
+    steps: Annotated[int, Field(ge=1, le=10**7)] = 60
+    warmup: Annotated[int, Field(ge=0, le=10**7)] = 40
     state: Literal["full", "hidden"] = "full"
     inputs: Literal["validation", "noise"] = "validation"
     also: list[Literal["hidden", "noise", "layers", "readout"]] = ["readout"]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Spectrum:
+        steps = self.sequences * (self.steps + self.warmup)
+        if steps > _MOST_STEPS:
+            raise ValueError(
+                f"sequences × (steps + warmup) is {steps:,}, more than {_MOST_STEPS:,}: all networks share these "
+                f"driving sequences, in memory"
+            )
+        return self
 
     def at(self, epoch: int) -> bool:
         """Say whether the spectrum is due after `epoch` epochs of training."""

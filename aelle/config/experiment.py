@@ -8,7 +8,7 @@ from pydantic import Field
 
 from aelle.config.autoencoder import Autoencoder
 from aelle.config.collection import Networks, Spectrum, Task, Training
-from aelle.config.values import Channels, PositiveInt, Strict
+from aelle.config.values import Channels, Strict
 
 
 class Prediction(Strict):
@@ -25,11 +25,11 @@ class Prediction(Strict):
 
     target: Literal["final", "best"] = "final"
     leave_out: Literal["network", "architecture", "hidden_size"] = "network"
-    epochs: list[Annotated[int, Field(ge=0)]] = []
-    folds: Annotated[int, Field(ge=2)] = 5
-    ensemble: Annotated[int, Field(ge=2)] = 5
+    epochs: list[Annotated[int, Field(ge=0, le=10**6)]] = []
+    folds: Annotated[int, Field(ge=2, le=1000)] = 5
+    ensemble: Annotated[int, Field(ge=2, le=1000)] = 5
     views: Literal["auto"] | Annotated[list[Channels], Field(min_length=1)] = "auto"
-    bootstrap: PositiveInt = 1000
+    bootstrap: Annotated[int, Field(ge=1, le=10**6)] = 1000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     interval: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
 
@@ -38,7 +38,7 @@ class Experiment(Strict):
     """One experiment: a task, a search space, and the settings of each stage."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     task: Task
     networks: Networks = Networks()
     training: Training = Training()

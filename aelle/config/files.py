@@ -21,6 +21,8 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
         ConfigError: for a missing or unreadable file, broken TOML, an unknown key, or a wrong value.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # reading from a pipe or a device may never end
+        raise ConfigError(f"{path}: is not a file; an experiment is one TOML file")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

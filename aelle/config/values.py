@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -24,6 +25,10 @@ class Uniform(Strict):
     def _ordered(self) -> Uniform:
         if self.uniform[0] > self.uniform[1]:
             raise ValueError(f"the range [{self.uniform[0]}, {self.uniform[1]}] runs downwards")
+        if not math.isfinite(self.uniform[1] - self.uniform[0]):
+            raise ValueError(
+                f"the range [{self.uniform[0]}, {self.uniform[1]}] is too wide for numbers of 64 bits"
+            )
         return self
 
 
@@ -45,9 +50,10 @@ class Choice(Strict):
     choice: Annotated[list[bool | int | float | str], Field(min_length=1)]
 
 
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
+# Bounds are where no machine would finish, or have the memory; beyond 1e9, single precision has no digits left.
+Epochs = Annotated[int, Field(ge=1, le=10**6)]
+PositiveFloat = Annotated[float, Field(gt=0, le=1e9)]
+NonNegativeFloat = Annotated[float, Field(ge=0, le=1e9)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Channels = Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]], Field(min_length=1)]
 SHAPES = ("fixed", "grid", "uniform", "log_uniform", "choice")
@@ -68,7 +74,12 @@ def hyperparameters(section: str) -> dict[str, Any]:
 
 
 def _annotation(hyperparameter: Hyperparameter) -> Any:
-    bounds = {"gt": hyperparameter.above, "ge": hyperparameter.at_least, "lt": hyperparameter.below}
+    bounds = {
+        "gt": hyperparameter.above,
+        "ge": hyperparameter.at_least,
+        "lt": hyperparameter.below,
+        "le": hyperparameter.at_most,
+    }
     bounded = {name: bound for name, bound in bounds.items() if bound is not None}
     kind: Any = Annotated[hyperparameter.kind, Field(**bounded)] if bounded else hyperparameter.kind  # type: ignore[call-overload]
     annotation = searched(kind) if hyperparameter.searched else kind

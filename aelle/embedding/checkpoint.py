@@ -28,7 +28,7 @@ from aelle.embedding.forest import EpochForests
 from aelle.embedding.members import FittedMembers, ForestPair, Forests, Transforms
 from aelle.embedding.optimise import History, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
-from aelle.records import ExperimentFolder, write_bytes, write_json
+from aelle.records import BLANK, ExperimentFolder, RecordsError, fill, read_bytes, write_bytes, write_json
 from aelle.words import first_line
 
 _NORMAL_95 = 1.6448536  # the 95 % quantile of N(0, 1): a central 90 % between its two signs
@@ -126,10 +126,12 @@ class FittedAutoencoder:
                 )
 
 
-def save(folder: ExperimentFolder, fitted: FittedAutoencoder) -> None:
-    """Write the checkpoint: weights first, then the description that vouches for them."""
+def save(
+    folder: ExperimentFolder, fitted: FittedAutoencoder, made_from: Mapping[str, str] | None = None
+) -> None:
+    """Write the checkpoint: weights first, then the description that vouches for them, and says what they are from."""
     tensors = {name: t.contiguous() for name, t in fitted.members.model.state_dict().items()}
-    weights = save_tensors(tensors | _forest_tensors(fitted.members.forests))
+    weights = fill(save_tensors(tensors | _forest_tensors(fitted.members.forests), {"digest": BLANK}))
     transforms = fitted.members.transforms[0]
     write_bytes(folder.autoencoder / "weights.safetensors", weights)
     write_json(
@@ -148,6 +150,7 @@ def save(folder: ExperimentFolder, fitted: FittedAutoencoder) -> None:
             "history": fitted.members.history.epochs,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
         },
+        made_from,
     )
 
 
@@ -192,12 +195,12 @@ def load(folder: ExperimentFolder) -> FittedAutoencoder:
 
 
 def _read(path: Path) -> bytes:
+    if not path.exists():
+        raise EmbeddingError(f"{path}: no such file; fit the autoencoder first with `aelle train`")
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise EmbeddingError(f"{path}: no such file; fit the autoencoder first with `aelle train`") from None
-    except OSError as error:
-        raise EmbeddingError(f"{path}: cannot be read: {error.strerror}") from error
+        return read_bytes(path)
+    except RecordsError as error:
+        raise EmbeddingError(str(error)) from error
 
 
 def _read_description(path: Path) -> dict[str, Any]:

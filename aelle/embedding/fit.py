@@ -13,7 +13,7 @@ from aelle.config import Autoencoder as Settings
 from aelle.embedding.checkpoint import FittedAutoencoder, load, save
 from aelle.embedding.dataset import EmbeddingError, SpectraDataset, describe_excluded, load_dataset
 from aelle.embedding.members import Split, fit_members
-from aelle.records import ExperimentFolder, write_frame
+from aelle.records import ExperimentFolder, digest_of, records_digest, write_frame
 
 __all__ = ["EmbeddingError", "FittedAutoencoder", "TrainSummary", "fit_autoencoder", "load", "train"]
 
@@ -57,6 +57,7 @@ def train(folder: ExperimentFolder, *, progress: bool = True) -> TrainSummary:
         EmbeddingError: for fewer than 20 networks, a single outcome, or mixed conventions.
     """
     started = time.perf_counter()
+    of_records = {"records": records_digest(folder.require())}
     dataset = load_dataset(folder).require_predictable()
     settings = dataset.experiment.autoencoder
     with tqdm(total=settings.epochs, desc="train", unit="epoch", disable=not progress, leave=False) as bar:
@@ -64,8 +65,9 @@ def train(folder: ExperimentFolder, *, progress: bool = True) -> TrainSummary:
     latents = fitted.embed(dataset.records)
     validation = latents["network_id"].isin(fitted.split["validation"])
     latents["split"] = np.where(validation, "validation", "train")
-    save(folder, fitted)
-    write_frame(folder.latents, latents)
+    save(folder, fitted, of_records)
+    model = digest_of(folder.autoencoder / "model.json")
+    write_frame(folder.latents, latents, made_from=of_records | {"autoencoder": model})
     history = fitted.members.history
     best = history.epochs[history.best_epoch]
     return TrainSummary(

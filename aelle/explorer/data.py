@@ -5,7 +5,6 @@ Networks have a stable number: those already known keep theirs when a running co
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +15,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from aelle.config import ConfigError, load_experiment
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.ragged import Ragged
-from aelle.records import SCHEMA, ExperimentFolder, Metric, RecordsError, outcomes, read_records
+from aelle.records import (
+    SCHEMA,
+    ExperimentFolder,
+    Metric,
+    RecordsError,
+    open_parquet,
+    out_of_step,
+    outcomes,
+    read_json,
+    read_records,
+)
 
 LATENT = re.compile(r"latent_(\d+)$")
 _SCALARS = [field.name for field in SCHEMA if not pa.types.is_nested(field.type)]
@@ -114,7 +122,7 @@ def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
     records.insert(0, "network", ids.get_indexer(pd.Index(records["network_id"])))
     networks = _networks(records, _final_epoch(folder)).reindex(range(len(ids)))
     networks["network_id"] = ids
-    notes: list[str] = []
+    notes = out_of_step(folder)
     points = _points(folder, records, networks, notes)
     predictions = _predictions(folder, ids, notes)
     _add_interval_width(points, predictions)
@@ -214,9 +222,9 @@ def _report(folder: ExperimentFolder, notes: list[str]) -> dict[str, Any]:
     if not folder.report.is_file():
         return {}
     try:
-        report = json.loads(folder.report.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        notes.append(f"{folder.report.name} cannot be read; run `aelle predict` again")
+        report = read_json(folder.report)
+    except RecordsError as error:
+        notes.append(str(error))
         return {}
     return report if isinstance(report, dict) else {}
 
@@ -227,8 +235,11 @@ def _optional_parquet(path: Path, needed: list[str], notes: list[str]) -> pd.Dat
         return None
     stage = "train" if path.stem == "latents" else "predict"
     try:
-        frame = pq.read_table(path, partitioning=None).to_pandas()
-    except (pa.ArrowInvalid, OSError):
+        frame = open_parquet(path).read().to_pandas()
+    except RecordsError as error:
+        notes.append(str(error))
+        return None
+    except (pa.ArrowException, OSError):
         notes.append(f"{path.name} cannot be read; run `aelle {stage}` again")
         return None
     missing = [name for name in needed if name not in frame.columns]

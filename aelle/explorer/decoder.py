@@ -7,7 +7,7 @@ each part is the epoch, ln(1 + epoch) / ln(1 + final epoch), unless the autoenco
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aelle.explorer.errors import ExplorerError
-from aelle.records import ExperimentFolder
+from aelle.records import ExperimentFolder, RecordsError, read_bytes, read_json
 
 _FORMAT = "aelle autoencoder 2"
 Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
@@ -82,18 +82,25 @@ def load_decoder(folder: ExperimentFolder) -> Decoder:
         ExplorerError: where there is none, or the files are of another version or damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     again = f"run `aelle train {folder.root}`"
     try:
-        content = json.loads((folder.autoencoder / "model.json").read_text(encoding="utf-8"))
-        weights = load_file(folder.autoencoder / "weights.safetensors")
-    except FileNotFoundError:
-        raise ExplorerError(f"{folder.autoencoder}: holds no autoencoder; {again}") from None
-    except (OSError, ValueError, SafetensorError) as error:
+        content = read_json(folder.autoencoder / "model.json")
+        stored = read_bytes(folder.autoencoder / "weights.safetensors")
+        weights = load(stored)
+    except RecordsError as error:
+        there = (folder.autoencoder / "model.json").exists()
+        what = str(error) if there else f"{folder.autoencoder}: holds no autoencoder; {again}"
+        raise ExplorerError(what) from error
+    except (ValueError, SafetensorError) as error:
         raise ExplorerError(f"{folder.autoencoder}: cannot be read; {again}") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ExplorerError(f"{folder.autoencoder}: was written by another version; {again}")
+    if content.get("weights_sha256") not in (None, hashlib.sha256(stored).hexdigest()):
+        raise ExplorerError(
+            f"{folder.autoencoder}: its weights are not those that model.json describes; {again}"
+        )
     try:
         return _rebuild(content, weights)
     except (KeyError, TypeError, ValueError, IndexError) as error:

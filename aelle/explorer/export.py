@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +21,13 @@ def export(
     to: Literal["parquet", "projector"],
     out: Path,
     projection: Literal["pca", "umap"] = "pca",
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Write an experiment's latents for another tool; return the paths of the files.
 
     "parquet" writes one table with coordinates x and y, `out` being the file; "projector" writes the two files
-    of TensorBoard's embedding projector into the folder `out`.
+    of TensorBoard's embedding projector into the folder `out`. `say` is called with each line about what could not
+    be read, and so is missing in the file, or is older than what it was made from.
 
     Raises:
         ExplorerError: where there are no latents, or a file is there already.
@@ -38,6 +41,8 @@ def export(
     source = Source(folder)
     if source.data is None:
         raise ExplorerError(source.problem)
+    for line in source.data.unreadable:
+        say(line)
     if to == "projector":
         return list(write_projector(source.data, out))
     write_points(source.data, source.projection(projection), out)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from aelle.config import Experiment, dump_experiment, parse_experiment
 from aelle.interchange.checks import CHANGING, Declaration, check_columns, check_sizes, completed
 from aelle.interchange.tables import LISTS, SpectraFileError, read_spectra_file
-from aelle.records import SCHEMA, ExperimentFolder, write_bytes, write_json, write_table
+from aelle.records import COMMENT, SCHEMA, ExperimentFolder, write_bytes, write_json, write_table
 from aelle.words import first_line
 
 
@@ -73,7 +73,7 @@ def import_spectra(
     # So that `aelle status` counts these networks, and no collection takes the folder for its own.
     write_json(folder.root / "cohorts.json", {"imported": sorted(frame["network_id"].unique())})
     # Last, since a folder is an experiment's once it holds this file.
-    write_bytes(folder.experiment_file, dump_experiment(experiment).encode())
+    write_bytes(folder.experiment_file, (COMMENT + dump_experiment(experiment)).encode())
     taken = frame["spectrum"].notna()
     epochs = sorted(int(epoch) for epoch in frame.loc[taken, "epoch"].unique())
     return Imported(folder, frame["network_id"].nunique(), int(taken.sum()), epochs, declared)

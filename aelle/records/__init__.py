@@ -22,8 +22,11 @@ from aelle.records.cohorts import CohortRecords, adopt_epoch_files, write_epoch
 from aelle.records.derived import out_of_step, records_digest
 from aelle.records.digest import (
     BLANK,
+    COMMENT,
     carries_digest,
     digest_of,
+    fill,
+    is_whole,
     made_from,
     open_parquet,
     read_bytes,
@@ -39,6 +42,7 @@ from aelle.records.schema import LATER_COLUMNS, SCHEMA, STATUSES, TIMINGS
 
 __all__ = [
     "BLANK",
+    "COMMENT",
     "CohortRecords",
     "DamagedFileError",
     "ExperimentFolder",
@@ -56,6 +60,8 @@ __all__ = [
     "best_of",
     "carries_digest",
     "digest_of",
+    "fill",
+    "is_whole",
     "made_from",
     "network_states",
     "normalised_index",

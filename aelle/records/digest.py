@@ -21,6 +21,7 @@ from aelle.words import first_line
 
 _BEFORE, _AFTER, _LENGTH = b"aelle-sha256:", b":end-of-aelle-sha256", 64
 BLANK = (_BEFORE + b"0" * _LENGTH + _AFTER).decode()
+COMMENT = f"# digest: {BLANK}\n"  # the first line of a TOML file
 MADE_FROM = b"aelle.made_from"
 
 # Files of this process found whole: by path, what the system says of the file (a changed one is another file).

@@ -1,0 +1,33 @@
+"""`aelle check`: is a folder what was written?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aelle.cli import arguments
+
+
+@click.command()
+@arguments.folder
+def check(folder: Path) -> None:
+    """Read every file of a folder, and say what is damaged, missing or out of step: one line per fault.
+
+    Exit code 0 says that nothing is, 1 that something is.
+    """
+    from aelle.collection.check import faults, without_digest
+
+    existing = arguments.existing(folder)
+    count = 0
+    for line in faults(existing):
+        count += 1
+        click.echo(line)
+    bare = without_digest(existing) if not count else 0
+    if bare:
+        click.echo(
+            f"{bare} files carry no digest (an earlier version wrote them); damage to them goes unseen"
+        )
+    click.echo(f"{count} faults" if count else "no faults")
+    if count:
+        click.get_current_context().exit(1)
