@@ -63,9 +63,9 @@ class Hyperparameter:
             ("above", self.above),
             ("of at least", self.at_least),
             ("and at most", self.at_most),
-            ("and below", self.below),
+            ("below", self.below),
         )
-        return " ".join([words, *(f"{bound} {value:g}" for bound, value in bounds if value is not None)])
+        return " ".join([words, *(f"{bound} {value:,.10g}" for bound, value in bounds if value is not None)])
 
 
 # Upper bounds are where numbers stop to mean anything: a spectrum of 8,192 LSTM units is a frame of 16,384² numbers,

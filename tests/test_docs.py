@@ -130,7 +130,7 @@ def test_hooks_take_sections_and_mend_links():
     finally:
         sys.path.pop(0)
     assert (
-        "| `init_gain` | initial gain p·√H | a number above 0, a list or a distribution |"
+        "| `init_gain` | initial gain p·√H | a number above 0 and at most 1,000,000, a list or a distribution |"
         in hooks.hyperparameters()
     )
     section = hooks.included("README.md", "What came out")

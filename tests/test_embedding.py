@@ -532,7 +532,9 @@ def test_weights_of_another_checkpoint(checkpoint):
 )
 def test_corrupt_description(checkpoint, change, words):
     file = checkpoint.autoencoder / "model.json"
-    file.write_text(change(file.read_text()))
+    # As a file of an earlier version, which carries no digest; with one, every change is found before it is read.
+    text = json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "digest"}, indent=1)
+    file.write_text(change(text))
     with pytest.raises(EmbeddingError, match=words) as caught:
         load(checkpoint)
     assert "\n" not in str(caught.value)

@@ -10,6 +10,7 @@ from aelle.explorer.decoder import load_decoder
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.projection import pca
 from aelle.explorer.walk import climbed, moved, placed, start_of, walker
+from aelle.records import write_json
 from tests.synthetic import write_synthetic_experiment
 
 
@@ -102,11 +103,11 @@ def test_missing_foreign_and_damaged_autoencoders(folder, tmp_path):
     shutil.copytree(folder.root, copy.root)
     description = copy.autoencoder / "model.json"
     content = json.loads(description.read_text())
-    description.write_text(json.dumps(content | {"format": "another"}))
+    write_json(description, content | {"format": "another"})
     with pytest.raises(ExplorerError, match="another version"):
         load_decoder(copy)
     del content["transform"]["spectra"]["standardisation"]
-    description.write_text(json.dumps(content))
+    write_json(description, content)
     with pytest.raises(ExplorerError, match="damaged"):
         load_decoder(copy)
     (copy.autoencoder / "weights.safetensors").write_bytes(b"x")

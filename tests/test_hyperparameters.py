@@ -27,7 +27,7 @@ def test_what_is_allowed(name, right, wrong):
 
 def test_bounds_in_words():
     assert BY_NAME["dropout"].allowed == "a number of at least 0 below 1"
-    assert BY_NAME["hidden_size"].allowed == "a whole number of at least 1"
+    assert BY_NAME["hidden_size"].allowed == "a whole number of at least 1 and at most 8,192"
     assert Hyperparameter("x", "x", bool).allowed == "true or false"
 
 

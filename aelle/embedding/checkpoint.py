@@ -172,7 +172,7 @@ def load(folder: ExperimentFolder) -> FittedAutoencoder:
             f"{description_file}: fitted on experiment {content.get('experiment')!r}, not on {name!r}; "
             "run `aelle train` again"
         )
-    weights = _read(weights_file)
+    weights = _read(weights_file, digest=False)  # that of model.json says more: these weights, and no others
     if hashlib.sha256(weights).hexdigest() != content.get("weights_sha256"):
         raise EmbeddingError(
             f"{weights_file}: not the weights that model.json describes; run `aelle train` again"
@@ -194,13 +194,15 @@ def load(folder: ExperimentFolder) -> FittedAutoencoder:
         ) from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, digest: bool = True) -> bytes:
     if not path.exists():
         raise EmbeddingError(f"{path}: no such file; fit the autoencoder first with `aelle train`")
     try:
-        return read_bytes(path)
+        return read_bytes(path) if digest else path.read_bytes()
     except RecordsError as error:
         raise EmbeddingError(str(error)) from error
+    except OSError as error:
+        raise EmbeddingError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def make_task(name: str, options: Mapping[str, Any], data_folder: str | None = N
     except TaskError:
         raise
     except Exception as error:
-        raise TaskError(f"task {name!r} cannot be made: {type(error).__name__}: {error}") from error
+        reason = (str(error).splitlines() or [""])[0]
+        raise TaskError(f"task {name!r} cannot be made: {type(error).__name__}: {reason}") from error
 
 
 def _check_type(task: str, option: str, value: Any, annotation: Any) -> None:
