@@ -16,7 +16,7 @@ from aelle.tasks.motion_capture import MotionCapture
 from aelle.tasks.sequential_mnist import SequentialMNIST
 from aelle.tasks.target_learning import TargetLearning
 from aelle.tasks.task import Task, TaskError
-from aelle.words import hint
+from aelle.words import first_line, hint
 
 _TASKS: tuple[type[Task], ...] = (Digits, Latch, Characters, SequentialMNIST, MotionCapture)
 _TASKS += (TargetLearning, Adding, CopyMemory)
@@ -58,8 +58,9 @@ def make_task(name: str, options: Mapping[str, Any], data_folder: str | None = N
     except TaskError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise TaskError(f"task {name!r} cannot be made: {type(error).__name__}: {reason}") from error
+        raise TaskError(
+            f"task {name!r} cannot be made: {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 def _check_type(task: str, option: str, value: Any, annotation: Any) -> None:
