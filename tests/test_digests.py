@@ -42,7 +42,6 @@ from aelle.records import (
 from tests import faulty
 from tests.small_collection import comparable, experiment, in_this_process
 from tests.synthetic import SMALL_AUTOENCODER, write_synthetic_experiment
-from tests.test_cli import aelle  # noqa: F401
 
 
 @pytest.fixture
@@ -416,7 +415,7 @@ def test_check_compares_rows_with_the_ledger_and_with_each_other(copy):
     assert "stray.parquet: holds networks that cohorts.json does not list there" in lines
 
 
-def test_check_on_the_command_line(copy, aelle):  # noqa: F811
+def test_check_on_the_command_line(copy, aelle):
     assert aelle("check", copy.root) == (0, "no faults\n", "")
     copy.latents.write_bytes(copy.latents.read_bytes()[:-9])
     code, said, errors = aelle("check", copy.root)
