@@ -9,6 +9,7 @@ from scipy.special import polygamma, psi
 
 from aelle import plot
 from aelle.lyapunov import estimates
+from aelle.lyapunov.standard_error import standard_error
 from aelle.spectra import DrivenMap, lyapunov_spectrum
 
 F64 = torch.float64
@@ -47,9 +48,9 @@ def test_ninety_five_percent_intervals_cover(sequences, steps):
     assert growth.logs.shape[0] == runs * sequences
     block_steps = torch.tensor(blocks).expand(sequences, -1)
     for run in logs:
-        error, freedom = estimates.standard_error(run, block_steps)
+        error, freedom = standard_error(run, block_steps)
         mean = run.sum((0, 1)) / (sequences * steps)
-        covered += int(((mean - expected).abs() <= float(stdtrit(freedom, 0.975)) * error).sum())
+        covered += int(((mean - expected).abs() <= torch.as_tensor(stdtrit(freedom, 0.975)) * error).sum())
     assert 0.93 <= covered / (runs * n) <= 0.97
 
 

@@ -8,59 +8,24 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-BATCHES = 20
-"""Fewest batches from which a standard error is estimated, where the run is long enough to have them."""
-
 TRUSTED_ERROR = 1e-3
 """Rounding error, in nats per step, up to which an exponent is trusted."""
 
 
 def block_count(steps: int, rows: int) -> int:
-    """Into how many blocks to cut a run: enough for a standard error and for the convergence series."""
-    return min(steps, max(5, math.ceil(1.2 * BATCHES / rows), min(50, steps // 100)))
+    """Into how many blocks to cut a run: enough for standard errors and tests, few enough to cost little.
+
+    Five at least, 24 over all rows, and up to 50 where they have 20 steps each; six each where one or two rows
+    have to tell their memory in time.
+    """
+    most = min(50, steps // (20 if rows > 2 else 6))
+    return min(steps, max(5, math.ceil(24 / rows), most))
 
 
 def block_lengths(steps: int, count: int) -> list[int]:
     """Cut `steps` into blocks of nearly equal length."""
     bounds = [round(i * steps / count) for i in range(count + 1)]
     return [b - a for a, b in pairwise(bounds)]
-
-
-def batch_sums(logs: Tensor, block_steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Merge blocks into as few batches as give `BATCHES` over all rows: longer batches are less correlated.
-
-    Args:
-        logs: (rows, blocks, k); block_steps: (rows, blocks).
-
-    Returns:
-        sums (batches, k) and steps (batches,).
-    """
-    rows, blocks = block_steps.shape
-    per_row = min(blocks, math.ceil(BATCHES / rows))
-    label = torch.arange(blocks, device=logs.device) * per_row // blocks
-    sums = logs.new_zeros(rows, per_row, logs.shape[-1]).index_add_(1, label, logs)
-    steps = logs.new_zeros(rows, per_row).index_add_(1, label, block_steps.to(logs.dtype))
-    return sums.flatten(0, 1), steps.flatten()
-
-
-def standard_error(logs: Tensor, block_steps: Tensor) -> tuple[Tensor, int]:
-    """Standard error of the pooled average by batch means, which allows for autocorrelation.
-
-    Batches of one sequence are long against its memory, batches of different sequences independent; the
-    variance between batch means, weighted by their steps, is that of the pooled average (Flegal & Jones
-    2010, Annals of Statistics 38:1034). Where there are twenty sequences or more, each is one batch.
-
-    Returns:
-        standard error (k,), inf where it cannot be estimated, and its degrees of freedom.
-    """
-    sums, steps = batch_sums(logs, block_steps)
-    count = len(steps)
-    if count < 2:
-        return torch.full_like(logs[0, 0], math.inf), 0
-    mean = sums.sum(0) / steps.sum()
-    deviation = (sums - steps.unsqueeze(1) * mean) / steps.sum()
-    error = (deviation.square().sum(0) * (count / (count - 1))).sqrt()
-    return torch.where(error.isfinite(), error, math.inf), count - 1
 
 
 def temporal_std(logs: Tensor, block_steps: Tensor) -> Tensor:
@@ -77,18 +42,37 @@ def temporal_std(logs: Tensor, block_steps: Tensor) -> Tensor:
     return torch.where(spread.isfinite(), spread, math.inf)
 
 
-def kaplan_yorke_dimension(exponents: Tensor) -> float:
+def kaplan_yorke_dimension(exponents: Tensor, widths: Tensor | None = None) -> float:
     """j + Σ_{i≤j} λ_i / |λ_{j+1}|, j the most leading exponents with a non-negative sum (Kaplan & Yorke 1979).
 
     0 where λ_1 < 0, n where the whole sum is non-negative.
+
+    Args:
+        exponents: descending.
+        widths: half the interval of each partial sum, (k,): sums that are zero within it count as zero, so
+            that a limit cycle, whose λ_1 = 0 comes out as ± 1e-6, has dimension 1. None counts them as they are.
     """
     sums = exponents.cumsum(0)
-    j = int((sums >= 0).sum())
+    slack = 0.0 if widths is None else torch.where(widths.isfinite(), widths, 0.0)
+    j = int((sums + slack >= 0).long().cumprod(0).sum())
     if j == 0:
         return 0.0
     if j == len(exponents):
         return float(j)
-    return j + float(sums[j - 1] / exponents[j].abs())
+    # A sum that is zero within its interval may be followed by an exponent that is, too.
+    return j + min(float(sums[j - 1].clamp(min=0) / exponents[j].abs()), 1.0)
+
+
+def kaplan_yorke_error(exponents: Tensor, errors: Tensor, draws: int = 400) -> float:
+    """Standard deviation of the Kaplan-Yorke dimension under normal errors of the exponents; inf where unknown."""
+    known = int((errors.isfinite() & exponents.isfinite()).long().cumprod(0).sum())
+    if known == 0:
+        return math.inf if bool(exponents[:1].isfinite().all()) else 0.0
+    noise = torch.randn(draws, known, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = exponents[:known].double().cpu() + errors[:known].double().cpu() * noise
+    drawn = torch.cat([drawn, exponents[known:].double().cpu().expand(draws, -1)], dim=1)
+    dimensions = [kaplan_yorke_dimension(sample.sort(descending=True).values) for sample in drawn]
+    return float(torch.tensor(dimensions, dtype=torch.float64).std())
 
 
 def entropy_rate(exponents: Tensor) -> float:
@@ -99,19 +83,3 @@ def entropy_rate(exponents: Tensor) -> float:
 def trusted_count(rounding: Tensor) -> int:
     """How many leading exponents have a rounding error of at most `TRUSTED_ERROR` nats per step."""
     return int((rounding <= TRUSTED_ERROR).long().cumprod(0).sum())
-
-
-def halves_agree(logs: Tensor, block_steps: Tensor, error: Tensor) -> bool:
-    """Whether averages over the first and the second half of the run differ by no more than noise would.
-
-    The difference has twice the standard error of the average; 4.5 of those in any exponent is a transient
-    that the warm-up left in.
-    """
-    half = logs.shape[1] // 2
-    if half == 0 or not bool(error.isfinite().any()):
-        return False
-    first = logs[:, :half].sum((0, 1)) / block_steps[:, :half].sum()
-    second = logs[:, half:].sum((0, 1)) / block_steps[:, half:].sum()
-    known = error.isfinite()
-    drift = (first - second).abs()[known]
-    return bool((drift <= 9 * error[known] + 1e-9).all())

@@ -6,162 +6,65 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from aelle.lyapunov import estimates
+from aelle.lyapunov.averages import Averages
+from aelle.lyapunov.convergence import attractor_rows
 from aelle.lyapunov.growth import Growth, Position
 
-SHORTEST_WARMUP = 30
+
+class Attractor(NamedTuple):
+    """Sequences that share a spectrum: their numbers, and the spectrum of them alone."""
+
+    rows: list[int]
+    spectrum: LyapunovSpectrum
 
 
 @dataclass(eq=False, repr=False)
-class LyapunovSpectrum:
+class LyapunovSpectrum(Averages):
     """Lyapunov exponents, descending, in nats per step, or per unit of time where the system has a `dt`.
 
     Attributes:
         growth: what the run added up, directions in descending order of their exponent.
         warmup: steps of transient before the measurement.
+        unit: "nats" or "bits".
+        dt: time of one step, by which all rates are divided; None leaves them per step.
         state: "full" (∂s'/∂s, all of the state) or "hidden" (∂h'/∂h at fixed other parts).
         layers: spectra of the layers of a stack; of one layer, just itself.
         position: last states and frames of each layer.
-        unit: "nats" or "bits".
-        dt: time of one step, by which all rates are divided; None leaves them per step.
     """
 
-    growth: Growth
-    warmup: int
     state: str = "full"
     layers: list[LyapunovSpectrum] = field(default_factory=list, repr=False)
     position: Position | None = field(default=None, repr=False)
     resume: Callable[..., LyapunovSpectrum] | None = field(default=None, repr=False)
-    unit: str = "nats"
-    dt: float | None = None
+    layer_order: Tensor | None = field(default=None, repr=False)  # places of the exponents among all layers'
 
     def __post_init__(self) -> None:
         if not self.layers:
             self.layers = [self]
 
-    @cached_property
-    def exponents(self) -> Tensor:
-        """Averages over time and sequences, (n,), descending; +inf where every sequence diverged."""
-        if not self._kept.any():
-            return torch.full_like(self.growth.logs[0, 0], math.inf)
-        return self._logs.sum((0, 1)) / self._block_steps.sum()
-
-    @cached_property
-    def standard_error(self) -> Tensor:
-        """Standard error of each exponent over finite time and sequences, (n,); inf where unknown."""
-        return self._standard_error[0]
-
-    def confidence_interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
-        """Lower and upper end of the two-sided interval of Student's t for each exponent, (n,) each.
-
-        Raises:
-            ValueError: where the level is not between 0 and 1.
-        """
-        from scipy.special import stdtrit
-
-        if not 0 < level < 1:
-            raise ValueError(f"level must lie between 0 and 1, got {level}")
-        error, freedom = self._standard_error
-        width = float(stdtrit(freedom, (1 + level) / 2)) * error if freedom else error
-        finite = self.exponents.isfinite()
-        low = torch.where(finite, self.exponents - width, -math.inf)
-        return low, torch.where(finite, self.exponents + width, self.exponents)
-
     @property
-    def per_sequence(self) -> Tensor:
-        """Average of each driving sequence, (B, n); +inf for a sequence that diverged."""
-        averages = self.growth.logs.sum(1) / self.growth.block_steps.sum(1, keepdim=True)
-        return averages.masked_fill(self.growth.diverged.unsqueeze(1), math.inf)
+    def attractors(self) -> list[Attractor]:
+        """Sequences by group, largest first, where they fall into groups with spectra of their own; else one."""
+        kept = self._kept.nonzero().flatten().tolist()
+        groups = attractor_rows(self._logs / self._per_nat, self._block_steps) if kept else [[]]
+        if len(groups) == 1:
+            return [Attractor(kept, self)]
+        return [
+            Attractor([kept[i] for i in group], self._of_rows([kept[i] for i in group])) for group in groups
+        ]
 
-    @property
-    def finite_time(self) -> Tensor:
-        """Finite-time exponents of successive blocks, (B, blocks, n); `block_steps` says how long each is."""
-        finite = self.growth.logs / self.growth.block_steps.unsqueeze(-1)
-        return finite.masked_fill(self.growth.diverged.view(-1, 1, 1), math.inf)
-
-    @property
-    def block_steps(self) -> Tensor:
-        """Steps in each block of each sequence, (B, blocks)."""
-        return self.growth.block_steps
-
-    @property
-    def convergence(self) -> Tensor:
-        """Running average of the exponents after each block, (blocks, n)."""
-        steps = self._block_steps.sum(0).cumsum(0).unsqueeze(-1)
-        return self._logs.sum(0).cumsum(0) / steps
-
-    @cached_property
-    def temporal_std(self) -> Tensor:
-        """Temporal standard deviation of local exponents, per step, (n,): see `estimates.temporal_std`."""
-        return estimates.temporal_std(self._logs, self._block_steps)
-
-    @cached_property
-    def rounding_error(self) -> Tensor:
-        """Bound on the rounding error of each exponent, (n,), estimated from the growth gaps of the run."""
-        return self.growth.rounding[self._kept].sum(0) / max(int(self._block_steps.sum()), 1)
-
-    @property
-    def trusted(self) -> int:
-        """How many leading exponents are known to better than 1e-3 nats per step as far as rounding goes."""
-        return estimates.trusted_count(self.rounding_error) if self._kept.any() else 0
-
-    @property
-    def certificate(self) -> float | None:
-        """|Σλ - ⟨ln|det J|⟩| over the audited steps, in nats per step; None where k < n leaves no sum to check.
-
-        Every step is audited where ln|det J| has a closed form or n is at most 16, else the first interval.
-        """
-        steps = int(self.growth.audited_steps[self._kept].sum())
-        return abs(float(self.growth.audit[self._kept].sum())) / steps if steps else None
-
-    @property
-    def kaplan_yorke_dimension(self) -> float:
-        """Kaplan-Yorke dimension; of k leading exponents, a lower bound where it equals k."""
-        return estimates.kaplan_yorke_dimension(self.exponents)
-
-    @property
-    def entropy_rate(self) -> float:
-        """Sum of the positive exponents, per step."""
-        return estimates.entropy_rate(self.exponents)
-
-    @property
-    def steps(self) -> int:
-        """Measured steps of the longest sequence."""
-        return int(self.growth.block_steps.sum(1).max())
-
-    @property
-    def sequences(self) -> int:
-        """Number of driving sequences B."""
-        return len(self.growth.diverged)
-
-    @property
-    def diverged(self) -> int:
-        """Number of sequences whose state left the range of floating-point numbers; the averages omit them."""
-        return int(self.growth.diverged.sum())
-
-    @property
-    def qr_interval(self) -> int:
-        """The most steps between two factorisations."""
-        return int(self.growth.longest_interval.max())
-
-    @property
-    def rate_unit(self) -> str:
-        """Unit of the exponents and all other rates, such as "nats per step"."""
-        return f"{self.unit} per {'step' if self.dt is None else 'unit of time'}"
-
-    @property
-    def converged(self) -> bool:
-        """No divergence, at least 30 steps of warm-up, and halves of the run that agree within noise."""
-        return (
-            self.diverged == 0
-            and self.warmup >= SHORTEST_WARMUP
-            and estimates.halves_agree(self._logs, self._block_steps, self.standard_error)
-        )
+    def _of_rows(self, rows: list[int]) -> LyapunovSpectrum:
+        position = None if self.position is None else self.position.rows(rows)
+        if len(self.layers) == 1:
+            growth = sorted_growth(self.growth.rows(rows), None)
+            return replace(self, growth=growth, layers=[], position=position, resume=None)
+        layers = [layer._of_rows(rows) for layer in self.layers]
+        return _union(layers, position, len(self), resume=None)
 
     def in_bits(self) -> LyapunovSpectrum:
         """Return the same spectrum in bits."""
@@ -220,9 +123,6 @@ class LyapunovSpectrum:
 
         return figure(self, level)
 
-    def __len__(self) -> int:
-        return self.growth.logs.shape[-1]
-
     def __repr__(self) -> str:
         values = self.exponents
         shown = ", ".join(
@@ -231,7 +131,7 @@ class LyapunovSpectrum:
         rest = f", …, {values[-1]:.4f}" if len(values) > 3 else ""
         certificate = "" if self.certificate is None else f", certificate {self.certificate:.1e}"
         of_time = "" if self.dt is None else f" of {self.dt:g}"
-        flags = f", {self.diverged} of {self.sequences} sequences diverged" if self.diverged else ""
+        flags = f"; not converged: {'; '.join(self.doubts)}" if self.doubts else ""
         return (
             f"LyapunovSpectrum({len(values)} exponents in {self.rate_unit}: {shown}{rest}; "
             f"{self.sequences} × {self.steps} steps{of_time} after {self.warmup}, {self.state} state, "
@@ -243,23 +143,12 @@ class LyapunovSpectrum:
 
         return f"<p>{html.escape(repr(self))}</p>{self.to_frame().to_html(max_rows=10, float_format='%.4f')}"
 
-    @property
-    def _kept(self) -> Tensor:
-        return ~self.growth.diverged
-
-    @property
-    def _logs(self) -> Tensor:
-        return self.growth.logs[self._kept]
-
-    @property
-    def _block_steps(self) -> Tensor:
-        return self.growth.block_steps[self._kept]
-
     @cached_property
-    def _standard_error(self) -> tuple[Tensor, int]:
-        if not self._kept.any():
-            return torch.full_like(self.growth.logs[0, 0], math.inf), 0
-        return estimates.standard_error(self._logs, self._block_steps)
+    def _relaxation(self) -> Tensor:
+        """Each layer has a frame of its own."""
+        if self.layer_order is None:
+            return super()._relaxation
+        return torch.cat([layer._relaxation for layer in self.layers])[self.layer_order]
 
 
 def spectrum_of_stack(
@@ -275,10 +164,20 @@ def spectrum_of_stack(
     """Sort each layer's directions by exponent, and their union, cut to k; rates per time where there is a dt."""
     if dt is not None:
         growths = [growth.scaled(1 / dt) for growth in growths]
-    layers = [LyapunovSpectrum(_sorted(growth, k), warmup, state, dt=dt) for growth in growths]
+    layers = [LyapunovSpectrum(sorted_growth(growth, k), warmup, dt=dt, state=state) for growth in growths]
     if len(layers) == 1:
         layers[0].position, layers[0].resume = position, resume
         return layers[0]
+    return _union(layers, position, k, resume)
+
+
+def _union(
+    layers: list[LyapunovSpectrum],
+    position: Position | None,
+    k: int | None,
+    resume: Callable[..., LyapunovSpectrum] | None,
+) -> LyapunovSpectrum:
+    growths = [layer.growth for layer in layers]
     first = growths[0]
     audited = torch.stack([growth.audited_steps for growth in growths])
     union = Growth(
@@ -290,10 +189,20 @@ def spectrum_of_stack(
         torch.stack([growth.diverged for growth in growths]).any(0),
         torch.stack([growth.longest_interval for growth in growths]).max(0).values,
     )
-    return LyapunovSpectrum(_sorted(union, k), warmup, state, layers, position, resume, dt=dt)
+    order = _descending(union)[:k]
+    growth = replace(union, logs=union.logs[..., order], rounding=union.rounding[:, order])
+    below = layers[0]
+    return LyapunovSpectrum(
+        growth, below.warmup, below.unit, below.dt, below.state, layers, position, resume, order
+    )
 
 
-def _sorted(growth: Growth, k: int | None) -> Growth:
-    kept = ~growth.diverged if not growth.diverged.all() else torch.ones_like(growth.diverged)
-    order = growth.logs[kept].sum((0, 1)).argsort(descending=True)[:k]
+def sorted_growth(growth: Growth, k: int | None) -> Growth:
+    """Directions in descending order of their exponent, the first k of them."""
+    order = _descending(growth)[:k]
     return replace(growth, logs=growth.logs[..., order], rounding=growth.rounding[:, order])
+
+
+def _descending(growth: Growth) -> Tensor:
+    kept = ~growth.diverged if not growth.diverged.all() else torch.ones_like(growth.diverged)
+    return growth.logs[kept].sum((0, 1)).argsort(descending=True)
