@@ -32,7 +32,7 @@ ALLOWED = {
     "integrations": {"prediction", "spectra", "recurrent", "hyperparameters", "records"},
     "explorer": {"records", "config", "hyperparameters"},
     "plot": {"explorer"},
-    "interchange": {"config", "records", "recurrent", "words"},
+    "interchange": {"config", "records", "recurrent", "hyperparameters", "words"},
     "testing": {"recurrent", "tasks"},
 }
 

@@ -1,10 +1,14 @@
 """Spectra computed elsewhere come in as records that every later stage reads; mistakes are one clear line."""
 
 import math
+import os
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from aelle.config import ConfigError, load_experiment
@@ -180,14 +184,14 @@ def _with(frame, row, column, value):
         (table(epoch=range(24)), "need a column network_id"),
         (table(network_id="a"), "network 'a' has two rows at epoch 0"),
         (table(network_id=["a"] * 2 + ["b"] * 22, epoch=range(24), final_metric=0.5), "beyond --epochs 10"),
-        (table(network_id=["a"] * 24, epoch=range(24), final_metric=0.5, dropout=range(24)), "dropout of network 'a' differs"),
+        (table(network_id=["a"] * 24, epoch=range(24), final_metric=0.5, seed=range(24)), "seed of network 'a' differs"),
         (_with(table(network_id="b"), 3, "network_id", None), "row 4: network_id is missing"),
         (table(epoch=0.5), "epoch must be a whole number from 0 up, got"),
         (table(epoch=-1), "epoch must be a whole number from 0 up, got"),
         (table(status="fine"), "status 'fine' is none of ok"),
         (table().drop(columns="final_metric"), "no network has an outcome"),
         (_with(table(), 0, "final_metric", "good"), "final_metric holds something that is not a number"),
-        (table(learning_rate="fast"), "column 'learning_rate'"),
+        (table(learning_rate="fast"), "row 1: learning_rate holds something that is not a number: 'fast'"),
     ],
 )  # fmt: skip
 def test_wrong_tables_are_one_clear_line(tmp_path, frame, words):
@@ -250,3 +254,152 @@ def test_arrays_of_wrong_shape(tmp_path, arrays, words):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(SpectraFileError, match=words):
         import_spectra(tmp_path / "a.npz", tmp_path / "x", NATS)
+
+
+# ---- what readers change in silence, and what is no file of spectra at all
+
+
+def imported(tmp_path, file, declared=NATS, name="x"):
+    said = import_spectra(file, tmp_path / name, declared)
+    return read_records(tmp_path / name), said
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path):
+    frame = table(12).assign(network_id=[f"n{i}" for i in range(12)], epoch=[0, 3] * 6)
+    frame.set_index("epoch").to_parquet(tmp_path / "a.parquet")
+    records, _ = imported(tmp_path, tmp_path / "a.parquet")
+    assert sorted(records.loc[records["spectrum"].notna(), "epoch"].unique()) == [0, 3]
+    frame.set_axis([f"row {i}" for i in range(12)]).to_parquet(tmp_path / "b.parquet")
+    _, said = imported(tmp_path, tmp_path / "b.parquet", name="y")
+    assert said.notes == ["an index without a name is left out"]
+    assert "an index without a name is left out" in str(said)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_whole_numbers_stay_exact_beside_an_empty_field(tmp_path, kind):
+    seeds = [2**53 + 1 + 2 * i for i in range(23)]
+    frame = table(24).assign(seed=pd.array([*seeds, None], dtype="Int64"))
+    imported(tmp_path, written(frame, tmp_path / f"a.{kind}"))
+    taken = pq.read_table(tmp_path / "x" / "records", columns=["network_id", "seed"])
+    assert sorted(set(taken["seed"].to_pylist()) - {None}) == seeds
+    frame = table(24).assign(seed=[float(2**53 + 2)] * 24)
+    if kind == "parquet":
+        with pytest.raises(SpectraFileError, match="seed must be a whole number of 64 bits"):
+            imported(tmp_path, written(frame, tmp_path / "b.parquet"), name="y")
+
+
+def test_names_are_words_whatever_they_look_like(tmp_path):
+    ids = ["NA", "null", "0012", "1e5", "None", "nan"] + [f"n{i}" for i in range(18)]
+    records, _ = imported(tmp_path, written(table(network_id=ids), tmp_path / "a.csv"))
+    assert set(records["network_id"]) == set(ids)
+    spectra, final = numbers()
+    np.savez(tmp_path / "b.npz", spectrum=spectra, final_metric=final, network_id=np.array(ids, dtype="S"))
+    records, _ = imported(tmp_path, tmp_path / "b.npz", name="y")
+    assert set(records["network_id"]) == set(ids)
+
+
+def test_names_of_columns_and_architectures_are_folded_and_that_is_said(tmp_path):
+    frame = table(24, 8).assign(Architecture="LSTM").rename(columns={"final_metric": "Final Metric"})
+    declared = Declaration("nats", "full", size=4, epochs=10)
+    records, said = imported(tmp_path, written(frame, tmp_path / "a.csv"), declared)
+    assert set(records["architecture"]) == {"lstm"}
+    assert "architecture 'LSTM' is read as 'lstm'" in said.notes
+    assert "column 'Final Metric' is read as 'final_metric'" in said.notes
+    # So it is refused as `lstm` is, where the numbers do not fit.
+    with pytest.raises(SpectraFileError, match="full state of lstm with 1 × 8 units has 16"):
+        imported(tmp_path, tmp_path / "a.csv", Declaration("nats", "full", size=8, epochs=10), name="y")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("final_metric", math.inf, "final_metric is inf; leave it empty"),
+        ("learning_rate", -0.1, "learning_rate is -0.1, must be a number above 0"),
+        ("dropout", 1.0, "dropout is 1, must be"),
+        ("batch_size", 0, "batch_size must be a whole number of at least 1"),
+        ("seed", 10**25, "seed must be a whole number of 64 bits, got"),
+        ("seed", 0.5, "seed must be a whole number of 64 bits, got"),
+        ("bias", "perhaps", "bias must be true or false, got 'perhaps'"),
+        ("epoch", 10**12, "epoch must be a whole number from 0 up, got"),
+        ("hidden_size", "1_000", "hidden_size holds something that is not a number: '1_000'"),
+    ],
+)
+def test_values_out_of_range_are_refused_as_in_an_experiment(tmp_path, column, value, words):
+    declared = Declaration(
+        "nats", "full", size=None if column == "hidden_size" else 4, architecture="rnn", epochs=10
+    )
+    file = written(table(**{column: value}), tmp_path / "a.csv")
+    with pytest.raises(SpectraFileError, match=words) as caught:
+        imported(tmp_path, file, declared)
+    assert "row 1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.ones((24, 4)) * (1 + 2j),
+        np.ones((24, 4), dtype="M8[s]"),
+        np.ones((24, 4), dtype=bool),
+        np.full((24, 4), "many"),
+    ],
+    ids=lambda array: str(array.dtype),
+)
+def test_exponents_that_are_no_real_numbers_are_refused(tmp_path, array):
+    np.savez(tmp_path / "a.npz", spectrum=array, final_metric=numbers()[1])
+    with pytest.raises(SpectraFileError, match="row 1: spectrum holds something that is not a number"):
+        imported(tmp_path, tmp_path / "a.npz")
+    if array.dtype.kind == "M":
+        frame = table().assign(spectrum_1=pd.Timestamp("2020-01-01"))
+        with pytest.raises(SpectraFileError, match="spectrum holds something that is not a number"):
+            imported(tmp_path, written(frame, tmp_path / "a.parquet"))
+
+
+def npy_under_another_name(path):
+    np.save(path.with_suffix(".npy"), np.zeros((3, 4)))
+    path.with_suffix(".npy").rename(path)
+
+
+def endless_header(path):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000, 4), }"
+    header += b" " * (118 - len(header) - 1) + b"\n"
+    with zipfile.ZipFile(path, "w") as parts:
+        parts.writestr("spectrum.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+
+def zip_bomb(path):
+    np.savez_compressed(path, spectrum=np.zeros((200_000, 100)))
+
+
+def damaged_zlib(path):
+    np.savez_compressed(path, spectrum=np.random.default_rng(0).normal(size=(100, 4)))
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + bytes(50) + content[250:])
+
+
+def truncated(path):
+    np.savez(path, spectrum=np.zeros((100, 4)))
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize("make", [npy_under_another_name, endless_header, zip_bomb, damaged_zlib, truncated])
+def test_archives_that_are_none_are_one_line(tmp_path, make):
+    make(tmp_path / "a.npz")
+    with pytest.raises(SpectraFileError) as caught:
+        imported(tmp_path, tmp_path / "a.npz")
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_pandas_noted_in_a_file_is_not_relied_on(tmp_path):
+    arrow = pa.Table.from_pandas(table(), preserve_index=False)
+    pq.write_table(arrow.replace_schema_metadata({b"pandas": b'{"index_columns": 3'}), tmp_path / "a.parquet")
+    assert len(imported(tmp_path, tmp_path / "a.parquet")[0]) == 48
+    pq.write_table(pa.table([[1], [2]], names=["epoch", "epoch"]), tmp_path / "b.parquet")
+    with pytest.raises(SpectraFileError, match="column 'epoch' is there twice"):
+        imported(tmp_path, tmp_path / "b.parquet", name="y")
+
+
+def test_a_pipe_is_no_file_of_spectra(tmp_path):
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(SpectraFileError, match="is not a file"):
+        imported(tmp_path, tmp_path / "a.csv")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ _COLUMNS = (
     ),
 )
 CHANGING = (
-    "epoch", "train_loss", "val_loss", "val_metric", "status", "certificate", *LISTS,
+    "epoch", "train_loss", "val_loss", "val_metric", "status", "certificate", "cause", "cause_at", *LISTS,
     *(name for name in SCHEMA.names if name.endswith("_seconds")),
 )  # fmt: skip
 
@@ -81,7 +81,9 @@ def completed(frame: pd.DataFrame, declared: Declaration, file: Path) -> pd.Data
         if "epoch" in frame and frame["epoch"].nunique() > 1:
             raise SpectraFileError(f"{file}: rows of several epochs need a column network_id")
         frame["network_id"] = [f"{row:012x}" for row in range(len(frame))]
-    frame["network_id"] = [_word(value, row, file) for row, value in enumerate(frame["network_id"], 1)]
+    missing = np.flatnonzero(frame["network_id"].isna())
+    if len(missing):
+        raise SpectraFileError(f"{file}, row {missing[0] + 1}: network_id is missing")
     given = {
         "hidden_size": declared.size,
         "architecture": declared.architecture,
@@ -99,7 +101,7 @@ def completed(frame: pd.DataFrame, declared: Declaration, file: Path) -> pd.Data
     for column, default in (("epoch", 0), ("status", "ok")):
         frame[column] = frame.get(column, default)
     for column in ("hidden_size", "num_layers", "epoch"):
-        frame[column] = _whole_numbers(frame[column], 0 if column == "epoch" else 1, file)
+        frame[column] = frame[column].astype("int64")
     _check_rows(frame, file)
     return frame
 
@@ -150,20 +152,3 @@ def check_sizes(frame: pd.DataFrame, declared: Declaration, file: Path) -> None:
                 raise SpectraFileError(
                     f"{file}, row {row}: {len(companion)} numbers of {name} beside {len(spectrum)} exponents"
                 )
-
-
-def _whole_numbers(values: pd.Series, least: int, file: Path) -> pd.Series:
-    numbers = pd.to_numeric(values, errors="coerce")
-    wrong = ~(numbers >= least) | (numbers % 1 != 0)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise SpectraFileError(
-            f"{file}, row {row + 1}: {values.name} must be a whole number from {least} up, got {values.iloc[row]!r}"
-        )
-    return numbers.astype(int)
-
-
-def _word(value: Any, row: int, file: Path) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)) or str(value) == "":
-        raise SpectraFileError(f"{file}, row {row}: network_id is missing")
-    return str(value)

@@ -7,7 +7,7 @@ networks. Records are kept in nats per step, exponents descending, as those of `
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,21 @@ from aelle.words import first_line
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import wrote."""
+    """What an import wrote, and in `notes` what it read otherwise than it stands in the file."""
 
     folder: ExperimentFolder
     networks: int
     spectra: int
     epochs: list[int]
     declared: Declaration
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         better = "higher" if self.declared.higher_is_better else "lower"
         epochs = ", ".join(map(str, self.epochs))
+        said = "".join(f"{note}\n" for note in self.notes)
         return (
-            f"wrote {self.folder.root}: {self.spectra} spectra of {self.networks} networks at epochs {epochs}, "
+            f"{said}wrote {self.folder.root}: {self.spectra} spectra of {self.networks} networks at epochs {epochs}, "
             f"{self.declared.state} state, from {self.declared.unit}; {self.declared.metric}, {better} is better\n"
             f"go on with: aelle train {self.folder.root}"
         )
@@ -62,7 +64,7 @@ def import_spectra(
     written = folder.cohort_file("imported")
     if folder.experiment_file.exists() or any(set(folder.records.rglob("*.parquet")) - {written}):
         raise SpectraFileError(f"{folder.root}: holds an experiment already; choose another --output")
-    frame = read_spectra_file(file)
+    frame, notes = read_spectra_file(file)
     check_columns(frame, file)
     frame = completed(frame, declared, file)
     check_sizes(frame, declared, file)
@@ -76,7 +78,7 @@ def import_spectra(
     write_bytes(folder.experiment_file, (COMMENT + dump_experiment(experiment)).encode())
     taken = frame["spectrum"].notna()
     epochs = sorted(int(epoch) for epoch in frame.loc[taken, "epoch"].unique())
-    return Imported(folder, frame["network_id"].nunique(), int(taken.sum()), epochs, declared)
+    return Imported(folder, frame["network_id"].nunique(), int(taken.sum()), epochs, declared, notes)
 
 
 def _in_nats_descending(frame: pd.DataFrame, declared: Declaration) -> pd.DataFrame:
@@ -99,10 +101,7 @@ def _with_outcomes(frame: pd.DataFrame, declared: Declaration, file: Path) -> pd
     if "final_metric" in frame:
         if declared.epochs is None:
             raise SpectraFileError(f"{file}: final_metric needs --epochs, the epochs of training it is of")
-        frame["final_metric"] = _numbers(frame["final_metric"], file)
         frame = _with_final_rows(frame, last)
-    if "val_metric" in frame:
-        frame["val_metric"] = _numbers(frame["val_metric"], file)
     at_end = frame.loc[frame["epoch"] == last] if "val_metric" in frame else frame.iloc[:0]
     if last == 0 or at_end.empty or at_end["val_metric"].isna().all():
         raise SpectraFileError(
@@ -161,17 +160,10 @@ def _records(frame: pd.DataFrame, declared: Declaration, experiment: Experiment,
         len(s) if known else None for s, known in zip(frame["spectrum"], taken, strict=True)
     ]
     columns = []
-    for field in SCHEMA:
-        values = frame[field.name].tolist() if field.name in frame else [None] * len(frame)
+    for column in SCHEMA:
+        values = frame[column.name].tolist() if column.name in frame else [None] * len(frame)
         try:
-            columns.append(pa.array(values, field.type, from_pandas=True))
+            columns.append(pa.array(values, column.type, from_pandas=True))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise SpectraFileError(f"{file}: column {field.name!r}: {first_line(error)}") from None
+            raise SpectraFileError(f"{file}: column {column.name!r}: {first_line(error)}") from None
     return pa.Table.from_arrays(columns, schema=SCHEMA)
-
-
-def _numbers(values: pd.Series, file: Path) -> pd.Series:
-    try:
-        return pd.to_numeric(values).astype(float)
-    except (TypeError, ValueError):
-        raise SpectraFileError(f"{file}: {values.name} holds something that is not a number") from None
