@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import pytest
 import torch
 from torch import nn
@@ -116,6 +117,35 @@ def test_mean_field_values(g, largest, mean):
     theory = mean_field(g)
     assert theory.largest == pytest.approx(largest, abs=2e-6)
     assert theory.mean == pytest.approx(mean, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    "g, sigma", [(0.9, 0.01), (1.01, 0.0), (20.0, 0.0), (200.0, 0.0), (1000.0, 3.0), (1e6, 0.0)]
+)
+def test_mean_field_equals_thirty_digits(g, sigma):
+    mpmath.mp.dps = 30
+    theory = mean_field(g, sigma)
+    width = mpmath.sqrt(theory.variance)
+
+    def average(function):
+        ends = [0, *(min(a / width, 14) for a in (0.5, 1, 2, 4, 8, 20, 60)), 14]
+        integrand = lambda z: function(width * z) * mpmath.exp(-(z**2) / 2)  # noqa: E731
+        return mpmath.sqrt(2 / mpmath.pi) * mpmath.quad(integrand, sorted(set(ends)))
+
+    q = g**2 * average(lambda a: mpmath.tanh(a) ** 2) + sigma**2
+    assert float(q) == pytest.approx(theory.variance, rel=1e-8)
+    largest = mpmath.log(g) + mpmath.log(average(lambda a: mpmath.sech(a) ** 4)) / 2
+    assert float(largest) == pytest.approx(theory.largest, abs=1e-9)
+    mean = mpmath.log(g) - 0.5 + average(lambda a: 2 * mpmath.log(mpmath.sech(a)))
+    assert float(mean) == pytest.approx(theory.mean, abs=1e-9 + 1e-9 * g)
+
+
+def test_mean_field_at_large_gain_follows_its_asymptote():
+    # √q → g, so ⟨sech⁴⟩ → (4/3)/√(2π)/g and λ_1 → ½ ln(g · 4/(3√(2π))).
+    for g in (200.0, 1000.0):
+        assert mean_field(g).largest == pytest.approx(
+            0.5 * math.log(g * 4 / 3 / math.sqrt(2 * math.pi)), abs=2e-3
+        )
 
 
 def test_mean_field_of_the_silent_network():
