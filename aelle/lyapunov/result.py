@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from os import PathLike
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from aelle.lyapunov import saved
 from aelle.lyapunov.averages import Averages
 from aelle.lyapunov.convergence import attractor_rows
 from aelle.lyapunov.growth import Growth, Position
@@ -97,6 +99,50 @@ class LyapunovSpectrum(Averages):
         layers = [self if layer is later else layer for layer in later.layers]
         self.__dict__ = {**later.__dict__, "layers": layers}
         return self
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write all but `resume` to one safetensors file; `LyapunovSpectrum.load` reads it."""
+        tensors = {
+            f"layer{i}.{part.name}": getattr(layer.growth, part.name)
+            for i, layer in enumerate(self.layers)
+            for part in fields(Growth)
+        }
+        if self.position is not None:
+            tensors |= {f"state{i}": state for i, state in enumerate(self.position.states)}
+            tensors |= {f"frame{i}": frame for i, frame in enumerate(self.position.frames)}
+        facts = {"warmup": self.warmup, "unit": self.unit, "dt": self.dt, "state": self.state}
+        saved.write(path, tensors, facts | {"layers": len(self.layers), "exponents": len(self)})
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> LyapunovSpectrum:
+        """Read a spectrum that `save` wrote; it cannot be continued.
+
+        Raises:
+            FileNotFoundError: where there is no such file.
+            ValueError: where it holds no spectrum, or one of another version.
+        """
+        tensors, facts = saved.read(path)
+        try:
+            layers = [
+                cls(
+                    Growth(**{part.name: tensors[f"layer{i}.{part.name}"] for part in fields(Growth)}),
+                    *(facts[name] for name in ("warmup", "unit", "dt", "state")),
+                )
+                for i in range(facts["layers"])
+            ]
+            position = None
+            if "state0" in tensors:
+                parts = [[tensors[f"{kind}{i}"] for i in range(len(layers))] for kind in ("state", "frame")]
+                position = Position(*parts)
+            if len(layers) > 1:
+                return _union(layers, position, facts["exponents"], None)
+        except KeyError as error:
+            raise ValueError(f"{path}: a spectrum of another version, without {error}") from error
+        return replace(layers[0], position=position, layers=[])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A spectrum travels between processes without what would continue it, which may hold any function."""
+        return self.__dict__ | {"resume": None}
 
     def to_frame(self) -> Any:
         """Return a pandas DataFrame, one row per exponent, with errors and unit."""
