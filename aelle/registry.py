@@ -44,16 +44,24 @@ class Registry(Generic[T]):
         raise self.error(f"unknown {self.kind} {name!r}; {hint(name, self.classes)}")
 
     def _imported(self, path: str) -> type[T]:
+        found = self.whatever_is_at(path)
+        if not (isinstance(found, type) and issubclass(found, self.base)):
+            base = f"{self.base.__module__}.{self.base.__qualname__}"
+            raise self.error(f"{self.kind} {path!r} is not a subclass of {base}")
+        return found
+
+    def whatever_is_at(self, path: str) -> Any:
+        """Import what a dotted path leads to.
+
+        Raises:
+            ValueError: (or `error`) where it cannot be imported.
+        """
         module, _, attribute = path.partition(":")
         try:
-            found: Any = getattr(importlib.import_module(module), attribute)
+            return getattr(importlib.import_module(module), attribute)
         # A user's module may raise anything; where in it, the chained error tells.
         except Exception as error:
             place = "; is its folder on PYTHONPATH?" if isinstance(error, ModuleNotFoundError) else ""
             raise self.error(
                 f"{self.kind} {path!r} cannot be imported: {type(error).__name__}: {error}{place}"
             ) from error
-        if not (isinstance(found, type) and issubclass(found, self.base)):
-            base = f"{self.base.__module__}.{self.base.__qualname__}"
-            raise self.error(f"{self.kind} {path!r} is not a subclass of {base}")
-        return found

@@ -24,6 +24,7 @@ ALLOWED = {
     "modules": {"lyapunov", "recurrent", "words"},
     "spectra": {"lyapunov", "recurrent", "modules"},
     "collection": {
+        "modules",
         *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks"),
         "words",
     },

@@ -8,6 +8,7 @@ from aelle.collection.memory import free_bytes
 from aelle.collection.search_space import Variant, cohorts, variants
 from aelle.collection.training import build_network
 from aelle.config import ConfigError, Experiment
+from aelle.modules.module_cell import ModuleCell
 from aelle.tasks.task import Task
 
 
@@ -41,6 +42,16 @@ def _extremes(found: Sequence[Variant]) -> list[Variant]:
 
 def _weights(variant: Variant) -> int:
     return int(variant["num_layers"] * variant["hidden_size"] ** 2)
+
+
+def cost_notes(found: Sequence[Variant], task: Task) -> list[str]:
+    """One line for the largest network of each architecture without a closed form: what its Jacobians cost here."""
+    notes = []
+    for variant in _extremes(found)[1::2]:
+        cell = build_network(variant, task).layers[0]
+        if isinstance(cell, ModuleCell):
+            notes.append(f"{variant['architecture']} of {variant['hidden_size']} units {cell.cost()}")
+    return notes
 
 
 def _check_shape(variant: Variant, task: Task) -> None:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from aelle.collection.backend import chosen_backend
-from aelle.collection.checks import checked_variants
+from aelle.collection.checks import checked_variants, cost_notes
 from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, driving_sequences, run_cohort
 from aelle.collection.engines import Engine, LocalProcesses
 from aelle.collection.ledger import claim
@@ -103,6 +103,7 @@ def collect(
         summary = CollectionSummary(folder, sum(len(c.variants) for c in every))
         if pending:
             summary.notes += note_versions(folder, job.backend.device, allow_other_versions)
+            summary.notes += cost_notes(found, job.task)
             chosen = engine or LocalProcesses(job.backend.workers(experiment.training))
             try:
                 _run(job, pending, chosen, summary, progress)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from aelle.collection.search_space import Cohort, Variant
+from aelle.modules.architectures import architecture
 from aelle.recurrent.network import Network
-from aelle.recurrent.registry import cell_class
 from aelle.tasks.learning_rule import Optimiser
 from aelle.tasks.task import Task
 
@@ -139,7 +139,7 @@ def build_network(variant: Variant, task: Task) -> Network:
     """Build a variant's untrained network: recurrent parameters U(±init_scale), readout U(±1/√H)."""
     generator = torch.Generator().manual_seed(seed_of(variant, 0))
     kind, sizes = (
-        cell_class(variant["architecture"]),
+        architecture(variant["architecture"]),
         [task.input_size] + [variant["hidden_size"]] * variant["num_layers"],
     )
     options = json.loads(variant.cell_options or "{}")

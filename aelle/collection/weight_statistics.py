@@ -20,7 +20,7 @@ def weight_statistics(network: Network) -> dict[str, float]:
     matrices: dict[str, Tensor] = {}
     for layer, cell in enumerate(network.layers):
         for name, parameter in cell.named_parameters():
-            stacked = parameter.shape[0] == cell.gates * cell.hidden_size
+            stacked = parameter.dim() > 0 and parameter.shape[0] == cell.gates * cell.hidden_size
             gates = parameter.chunk(cell.gates) if stacked else (parameter,)
             for gate, block in enumerate(gates):
                 label = f".gate{gate}" if len(gates) > 1 else ""

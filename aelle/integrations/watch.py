@@ -196,7 +196,7 @@ def _describe(cells: list[Cell], hyperparameters: Mapping[str, float]) -> dict[s
         "hidden_size": first.hidden_size,
         "num_layers": len(cells),
         "bias": first.bias,
-        "layer_sizes": [cell.state_size for cell in cells],
+        "layer_sizes": [cell.carried_size for cell in cells],
         **hyperparameters,
     }
 

@@ -155,6 +155,11 @@ class Cell(nn.Module, ABC):
         """Dimension n of the flat state: parts × hidden_size."""
         return len(self.state_parts) * self.hidden_size
 
+    @property
+    def carried_size(self) -> int:
+        """Leading numbers of the state that the next step reads, all of them as a rule: as many exponents there are."""
+        return self.state_size
+
     def initial_state(self, batch: int) -> Tensor:
         """Zero state of shape (*population, batch, n)."""
         weight = next(self.parameters())

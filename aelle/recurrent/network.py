@@ -52,7 +52,7 @@ class Network(nn.Module):
     @property
     def layer_sizes(self) -> list[int]:
         """State size of each layer."""
-        return [cell.state_size for cell in self.layers]
+        return [cell.carried_size for cell in self.layers]
 
     def initial_state(self, batch: int) -> list[Tensor]:
         """Zero states, one (batch, n) a layer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aelle.recurrent.antisymmetric import AntisymmetricRNN, GatedAntisymmetricRNN
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.coupled_oscillator import CoRNN
@@ -43,6 +45,15 @@ def cell_class(name: str) -> type[Cell]:
         ValueError: where the name is unknown, or the path does not lead to a `Cell`.
     """
     return _REGISTRY.find(name)
+
+
+def imported(path: str) -> Any:
+    """Whatever a dotted path `package.module:Class` leads to.
+
+    Raises:
+        ValueError: where it cannot be imported.
+    """
+    return _REGISTRY.whatever_is_at(path)
 
 
 for _cell in _CELLS:
