@@ -1,7 +1,10 @@
 """What each part of AeLLE is worth on one experiment's records: encoders, channels, losses, variation, ensembles.
 
-    python experiments/ablation.py artifacts/digits                       # every variant, into artifacts/digits/ablation.csv
-    python experiments/ablation.py artifacts/digits --groups encoder head --seeds 0 1 2 --workers 2
+    python experiments/ablation.py artifacts/digits                       # every variant, into artifacts/digits/ablation/
+    python experiments/ablation.py artifacts/digits --groups encoder loss --seeds 0 1 2 --workers 2
+
+Every variant and seed is written as it is done, and a second call goes on where the first was stopped. Trees that
+see the same inputs are grown once for all variants, and cut for cut the folds and members are the same for all.
 
 Each variant is cross-validated by network as `aelle predict` does it: an ensemble a fold, whose members stop early
 on another part of the training networks each. One row of the table is a variant, an epoch and a method: the network's
@@ -13,8 +16,11 @@ correlations, their mean and spread over the seeds, each of which cuts the folds
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +33,7 @@ from sklearn.model_selection import KFold
 
 from aelle.config import Autoencoder as Settings
 from aelle.embedding.dataset import SpectraDataset, load_dataset
-from aelle.embedding.members import fit_members, fit_transforms, validation_splits
+from aelle.embedding.members import Split, fit_members, fit_transforms, validation_splits
 from aelle.embedding.optimise import single_threaded
 from aelle.records import ExperimentFolder
 
@@ -50,9 +56,22 @@ VARIANTS = [
     Variant("encoder", "set", {"encoder": "set"}),
     Variant("encoder", "convolution", {"encoder": "convolution"}),
     Variant("encoder", "attention", {"encoder": "attention"}),
-    Variant("encoder", "without summaries", {"summaries": False}),
-    Variant("encoder", "without the epoch", {"epoch_conditioned": False}),
-    Variant("encoder", "latent of 2", {"latent_size": 2}),
+    *(
+        Variant(
+            "readout",
+            f"{encoder} and readout growth",
+            {"encoder": encoder, "channels": [*THREE, "readout_growth"]},
+        )
+        for encoder in ("mlp", "set", "attention")
+    ),
+    *(
+        Variant("heads", f"{encoder}, {name}", {"encoder": encoder, **changes})
+        for encoder in ("set", "attention")
+        for name, changes in (("Gaussian", {"prediction_loss": "gaussian"}), ("kl 0.01", {"kl_weight": 0.01}))
+    ),
+    Variant("inputs", "without summaries", {"summaries": False}),
+    Variant("inputs", "without the epoch", {"epoch_conditioned": False}),
+    Variant("inputs", "latent of 2", {"latent_size": 2}),
     Variant("channels", "spectrum", {"channels": ["spectrum"]}),
     Variant("channels", "spectrum, change", {"channels": ["spectrum", "change"]}),
     Variant("channels", "spectrum, temporal std", {"channels": ["spectrum", "temporal_std"]}),
@@ -85,15 +104,18 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=None, help="default: ablation.csv in the folder")
+    parser.add_argument(
+        "--output", type=Path, default=None, help="a folder; default: ablation/ in the experiment's"
+    )
     arguments = parser.parse_args()
     dataset = load_dataset(ExperimentFolder(arguments.folder)).require_predictable()
     variants = [v for v in recorded_variants(dataset) if not arguments.groups or v.group in arguments.groups]
-    table = ablate(dataset, variants, arguments.seeds, arguments.folds, arguments.workers)
-    output = arguments.output or arguments.folder / "ablation.csv"
-    table.to_csv(output, index=False, float_format="%.4f")
+    output = arguments.output or arguments.folder / "ablation"
+    output.mkdir(parents=True, exist_ok=True)
+    table = ablate(dataset, variants, arguments.seeds, arguments.folds, arguments.workers, output)
+    table.to_csv(output / "ablation.csv", index=False, float_format="%.4f")
     text = markdown(table)
-    output.with_suffix(".md").write_text(text)
+    (output / "ablation.md").write_text(text)
     print(
         f"{dataset.experiment.name}, {len(dataset.networks)} networks, seeds {arguments.seeds}\n\n{text}\n{output}"
     )
@@ -110,10 +132,10 @@ def _channels(variant: Variant) -> list[str]:
 
 
 def ablate(
-    dataset: SpectraDataset, variants: list[Variant], seeds: list[int], folds: int, workers: int
+    dataset: SpectraDataset, variants: list[Variant], seeds: list[int], folds: int, workers: int, output: Path
 ) -> pd.DataFrame:
-    """Cross-validate every variant; one row a variant, method, context and epoch."""
-    jobs = [joblib.delayed(_scores)(dataset, v, seed, folds) for v in variants for seed in seeds]
+    """Cross-validate every variant; one row a variant, method, context and epoch. `output` keeps what is done."""
+    jobs = [joblib.delayed(_kept_scores)(dataset, v, seed, folds, output) for seed in seeds for v in variants]
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         scored = pd.concat(joblib.Parallel(n_jobs=workers)(jobs), ignore_index=True)
     keys = ["group", "variant", "ensemble", "method", "in_context", "epoch"]
@@ -121,6 +143,23 @@ def ablate(
         spearman=("spearman", "mean"), spread=("spearman", "std"), seconds=("seconds", "mean")
     )
     return table.reset_index()
+
+
+def _kept_scores(
+    dataset: SpectraDataset, variant: Variant, seed: int, folds: int, output: Path
+) -> pd.DataFrame:
+    """Read what an earlier call has written of this variant and seed, else score it."""
+    path = (
+        output
+        / f"{_digest([variant.group, variant.name, variant.changes, variant.ensemble, seed, folds])}.csv"
+    )
+    if not path.exists():
+        _scores(dataset, variant, seed, folds, output).to_csv(path, index=False)
+    return pd.read_csv(path)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -143,12 +182,18 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _scores(dataset: SpectraDataset, variant: Variant, seed: int, folds: int) -> pd.DataFrame:
+def _scores(dataset: SpectraDataset, variant: Variant, seed: int, folds: int, output: Path) -> pd.DataFrame:
     """Spearman correlations of one variant under one cut into folds."""
     started = time.perf_counter()
     with single_threaded():
-        predicted = _cross_validated(dataset, variant, seed, folds)
+        grown = _kept_trees(dataset, variant, seed, folds, output)
+        started = time.perf_counter()
+        predicted = _networks(dataset, variant, seed, folds)
     seconds = time.perf_counter() - started
+    for context in (False, True):
+        parts = [predicted["network", context], grown["extra", context], grown["boosting", context]]
+        predicted["mixture", context] = np.mean(parts, axis=0)
+        predicted["trees", context] = grown["trees", context]
     actual = dataset.metric.oriented(dataset.targets)[dataset.spectra["network"].to_numpy()]
     epochs = dataset.spectra["epoch"].to_numpy()
     rows = [
@@ -168,25 +213,57 @@ def _scores(dataset: SpectraDataset, variant: Variant, seed: int, folds: int) ->
     return pd.DataFrame(rows)
 
 
-def _cross_validated(
+def _folds(
     dataset: SpectraDataset, variant: Variant, seed: int, folds: int
-) -> dict[tuple[str, bool], np.ndarray]:
-    """Scores of every spectrum from folds that do not contain its network."""
-    # The settings as they are by default, whatever the experiment's own: variants are compared with one another.
-    settings = Settings.model_validate(variant.changes | {"head": "mixture"})
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[Split], int]]:
+    """Held-out networks, their rows, the members' splits and their seed, fold by fold: the same for all variants."""
     network = dataset.spectra["network"].to_numpy()
-    keys = [(method, context) for method in ("network", "mixture", "trees") for context in (False, True)]
-    scores = {key: np.full(len(network), np.nan) for key in keys}
     for fold, (_, held) in enumerate(KFold(folds, shuffle=True, random_state=seed).split(dataset.networks)):
         held_out = np.isin(np.arange(len(dataset.networks)), held)
         splits = validation_splits(~held_out, variant.ensemble, 100 * seed + fold)
-        members = fit_members(dataset, splits, settings, 100 * seed + fold)
-        rows = held_out[network]
-        for method, fitted in (("network", replace(members, forests=None)), ("mixture", members)):
-            embedded, _ = fitted.embed(dataset.spectra, dataset.networks.iloc[network])
-            for context, head in enumerate((embedded.prediction, embedded.prediction_in_context)):
-                scores[method, bool(context)][rows] = head.mean(dim=0).numpy()[rows]
+        yield held_out, held_out[network], splits, 100 * seed + fold
+
+
+def _networks(
+    dataset: SpectraDataset, variant: Variant, seed: int, folds: int
+) -> dict[tuple[str, bool], np.ndarray]:
+    """Scores of every spectrum by the network's head, from folds that do not contain its network."""
+    # The settings as they are by default, whatever the experiment's own: variants are compared with one another.
+    settings = Settings.model_validate(variant.changes | {"head": "network"})
+    scores = {("network", context): np.full(len(dataset.spectra), np.nan) for context in (False, True)}
+    rows_of = dataset.networks.iloc[dataset.spectra["network"].to_numpy()]
+    for _, rows, splits, fold_seed in _folds(dataset, variant, seed, folds):
+        embedded, _ = fit_members(dataset, splits, settings, fold_seed).embed(dataset.spectra, rows_of)
+        for context, head in enumerate((embedded.prediction, embedded.prediction_in_context)):
+            scores["network", bool(context)][rows] = head.mean(dim=0).numpy()[rows]
+    return scores
+
+
+def _kept_trees(
+    dataset: SpectraDataset, variant: Variant, seed: int, folds: int, output: Path
+) -> dict[tuple[str, bool], np.ndarray]:
+    """Scores by the members' forests and by trees on all training networks; they depend on the inputs alone."""
+    settings = Settings.model_validate(variant.changes | {"head": "forest", "epochs": 1})
+    seen = [settings.channels, settings.length, settings.summaries, variant.ensemble, seed, folds]
+    path = output / f"trees-{_digest(seen)}.npz"
+    if not path.exists():
+        grown = _grow(dataset, variant, settings, seed, folds)
+        np.savez(path, **{f"{method} {int(context)}": values for (method, context), values in grown.items()})
+    with np.load(path) as kept:
+        return {(name.split()[0], name.endswith("1")): kept[name] for name in kept.files}
+
+
+def _grow(
+    dataset: SpectraDataset, variant: Variant, settings: Settings, seed: int, folds: int
+) -> dict[tuple[str, bool], np.ndarray]:
+    keys = [(method, context) for method in ("extra", "boosting", "trees") for context in (False, True)]
+    scores = {key: np.full(len(dataset.spectra), np.nan) for key in keys}
+    rows_of = dataset.networks.iloc[dataset.spectra["network"].to_numpy()]
+    for held_out, rows, splits, fold_seed in _folds(dataset, variant, seed, folds):
+        parts = fit_members(dataset, splits, settings, fold_seed).predict_by_parts(dataset.spectra, rows_of)
         for context in (False, True):
+            for method, part in (("extra", "extra_trees"), ("boosting", "boosting")):
+                scores[method, context][rows] = parts[part][int(context)].mean(dim=0).numpy()[rows]
             scores["trees", context][rows] = _trees(dataset, ~held_out, settings, context, seed)[rows]
     return scores
 

@@ -1,1 +1,0 @@
-"""Encoders of spectra, one family a file; all share the interface of `encoder.Encoder`."""
