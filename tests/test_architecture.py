@@ -31,7 +31,12 @@ ALLOWED = {
     "embedding": {"records", "config", "optimiser", "hyperparameters", "words"},
     "prediction": {"embedding", "records", "config", "hyperparameters"},
     "integrations": {"prediction", "spectra", "recurrent", "hyperparameters", "records"},
-    "explorer": {"records", "config", "hyperparameters"},
+    "explorer": {
+        "config",
+        "embedding",
+        "hyperparameters",
+        "records",
+    },  # of embedding the transforms, without torch
     "plot": {"explorer"},
     "interchange": {"config", "records", "recurrent", "hyperparameters", "words"},
     "testing": {"recurrent", "tasks"},
@@ -84,8 +89,13 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 def test_the_explorer_never_imports_torch():
+    """Nor does anything that it imports, seen in a process of its own."""
     for path in (PACKAGE / "explorer").rglob("*.py"):
         assert not any(name.split(".")[0] == "torch" for name in imports(path)), path
+    names = ", ".join(module(path) for path in (PACKAGE / "explorer").rglob("*.py"))
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
 
 
 def test_lyapunov_knows_no_modules_and_no_files():

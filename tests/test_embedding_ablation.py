@@ -27,7 +27,7 @@ def test_one_command_writes_the_table(tmp_path, monkeypatch, capsys):
     assert text in capsys.readouterr().out
     assert "| default | as it is |" in text
     # A second call reads what the first has kept, and says the same.
-    kept = {p: p.stat().st_mtime_ns for p in (folder.root / "ablation").iterdir() if not p.stem == "ablation"}
+    kept = {p: p.stat().st_mtime_ns for p in (folder.root / "ablation").iterdir() if p.stem != "ablation"}
     assert {p.suffix for p in kept} == {".csv", ".npz"}
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert {p: p.stat().st_mtime_ns for p in kept} == kept

@@ -1,4 +1,4 @@
-"""Channels, masks, encoders, the options of the autoencoder, forests, and the papers' preset."""
+"""Channels, masks, the options of the autoencoder, forests, and the papers' preset."""
 
 import shutil
 from dataclasses import replace
@@ -15,7 +15,6 @@ from aelle.embedding.autoencoder import Autoencoder, Inputs
 from aelle.embedding.channels import resample_channels, summaries
 from aelle.embedding.checkpoint import FittedAutoencoder, save
 from aelle.embedding.dataset import EmbeddingError, load_dataset
-from aelle.embedding.encoders.registry import ENCODERS
 from aelle.embedding.fit import load, train
 from aelle.embedding.forest import EpochForests, Forest
 from aelle.embedding.layers import MemberDropout, MemberLinear
@@ -82,7 +81,7 @@ def test_any_list_column_is_a_channel_and_so_is_its_change():
 @pytest.mark.parametrize(
     ("channel", "words"),
     [
-        ("readout_growth", "no record holds a list in a column 'readout_growth'; there are"),
+        ("readout_growth", "no record holds a list in a column 'readout_growth'; known: "),
         ("change_of_spectrum_noise", "no record holds a list in a column 'spectrum_noise'"),
         ("spectrm", "did you mean 'spectrum'"),
         ("val_loss", "no record holds a list in a column 'val_loss'"),
@@ -175,7 +174,7 @@ def test_dead_units_do_not_blow_up_the_reconstruction(dataset):
     assert np.all(mask[dying][:, :, :12] == 1)
 
 
-# ---- encoders and options
+# ---- members and options
 
 SMALL = Settings(channels=["spectrum", "change"], length=8, hidden_sizes=[8, 6], latent_size=4, dropout=0)
 
@@ -192,9 +191,8 @@ def model(**changes):
     return Autoencoder(2, SMALL.model_copy(update=changes), context_size=3, summary_size=2)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_members_never_mix(name):
-    net, given = model(encoder=name).eval(), inputs()
+def test_members_never_mix():
+    net, given = model().eval(), inputs()
     before = net(given).prediction
     assert before.shape == (2, 5)
     changed = given.spectra.clone()
@@ -204,98 +202,14 @@ def test_members_never_mix(name):
     assert not torch.equal(before[1], after[1])
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_a_member_of_two_is_as_good_as_alone(name):
+def test_a_member_of_two_is_as_good_as_alone():
     """Batched members compute what one member with the same weights computes."""
-    pair = model(encoder=name).eval()
-    alone = Autoencoder(1, SMALL.model_copy(update={"encoder": name}), context_size=3, summary_size=2).eval()
+    pair = model().eval()
+    alone = Autoencoder(1, SMALL, context_size=3, summary_size=2).eval()
     alone.load_state_dict({key: value[1:] for key, value in pair.state_dict().items()})
     given = inputs()
     second = Inputs(*(getattr(given, part)[1:] for part in Inputs.__dataclass_fields__))
     assert torch.allclose(pair(given).reconstruction[1:], alone(second).reconstruction, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", [name for name in ENCODERS if name != "mlp"])
-def test_encoders_of_tokens_take_any_length(name):
-    encoder = model(encoder=name).encoder
-    for length in (8, 19, 128):
-        given = inputs(length=length)
-        extra = torch.cat([given.summary, given.epoch], dim=-1)
-        assert encoder(given.spectra, given.mask, extra).shape == (2, 5, 4)
-
-
-@pytest.mark.parametrize("name", ["set", "attention"])
-def test_masked_tokens_are_not_seen(name):
-    encoder, given = model(encoder=name).encoder, inputs()
-    mask = given.mask.clone()
-    mask[..., 5:] = 0
-    changed = given.spectra.clone()
-    changed[..., 5:] += 3
-    extra = torch.cat([given.summary, given.epoch], dim=-1)
-    encoded = encoder(given.spectra, mask, extra)
-    assert torch.allclose(encoded, encoder(changed, mask, extra), atol=1e-6)
-    assert not torch.allclose(encoded, encoder(changed, given.mask, extra), atol=1e-3)
-    nothing = encoder(given.spectra, torch.zeros_like(mask), extra)
-    assert torch.isfinite(nothing).all()
-
-
-def test_a_set_has_no_order_but_that_of_its_index_fractions():
-    """Tokens carry their index, so reversing the values changes the encoding, and the sum alone does not make it."""
-    encoder, given = model(encoder="set").encoder, inputs()
-    extra = torch.cat([given.summary, given.epoch], dim=-1)
-    reversed_values = encoder(given.spectra.flip(-1), given.mask, extra)
-    assert not torch.allclose(encoder(given.spectra, given.mask, extra), reversed_values, atol=1e-3)
-
-
-def test_variational_latent_is_drawn_in_training_only():
-    net, given = model(kl_weight=0.1), inputs()
-    net.train()
-    assert not torch.equal(net(given).reconstruction, net(given).reconstruction)
-    net.eval()
-    first, second = net(given), net(given)
-    assert torch.equal(first.reconstruction, second.reconstruction)
-    assert first.latent.shape == first.log_variance.shape == (2, 5, 4)
-    scaled = torch.cat([first.latent, given.epoch], dim=-1)
-    assert torch.allclose(net.decoder(scaled), first.reconstruction)
-
-
-def test_kl_weight_holds_the_latent_near_the_standard_normal(dataset):
-    splits = validation_splits(np.ones(60, bool), 2, seed=0)[:1]
-    size = {}
-    for weight in (1e-4, 1.0):
-        settings = Settings(kl_weight=weight, head="network", epochs=40, length=8)
-        members = fit_members(dataset, splits, settings, seed=0)
-        network = dataset.spectra["network"].to_numpy()
-        embedded, _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
-        size[weight] = float(embedded.latent.square().mean())
-    assert size[1.0] < 0.5 * size[1e-4]
-
-
-def test_gaussian_head_predicts_its_own_errors(dataset):
-    """Spread is in the unit of the score; errors on held-out networks are of its size."""
-    splits = validation_splits(np.ones(60, bool), 3, seed=0)
-    settings = Settings(prediction_loss="gaussian", head="network", epochs=60)
-    members = fit_members(dataset, splits, settings, seed=0)
-    network = dataset.spectra["network"].to_numpy()
-    embedded, _ = members.embed(dataset.spectra, dataset.networks.iloc[network])
-    assert (embedded.spread > 0).all()
-    standardised = []
-    for i, split in enumerate(splits):
-        held_out = split.validation[network]
-        scores = members.transforms[i].target.apply(dataset.targets)[network]
-        error = embedded.prediction[i].numpy() - scores
-        standardised.append((error / embedded.spread[i].numpy())[held_out])
-    assert 0.4 < np.sqrt(np.mean(np.concatenate(standardised) ** 2)) < 2.5
-
-
-def test_gaussian_heads_give_quantiles_in_metric_units(written, tmp_path):
-    folder = with_settings(written, tmp_path / "x", prediction_loss="gaussian", epochs=30)
-    train(folder, progress=False)
-    latents = pd.read_parquet(folder.latents)
-    assert (latents["predicted_lower"] <= latents["predicted"]).all()
-    assert (latents["predicted"] <= latents["predicted_upper"]).all()
-    assert (latents["predicted_lower"] < latents["predicted_upper"]).any()
-    pd.testing.assert_frame_equal(load(folder).embed(read_records(folder)), latents.drop(columns="split"))
 
 
 def with_settings(written, root, **settings):
@@ -309,9 +223,7 @@ def with_settings(written, root, **settings):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"encoder": "set"},
-        {"encoder": "convolution", "kl_weight": 0.01},
-        {"encoder": "attention", "activation": "tanh"},
+        {"activation": "tanh", "hidden_sizes": [8], "latent_size": 3},
         {"channels": ["spectrum"], "epoch_conditioned": False, "summaries": False},
         {"decoder_dropout": True, "prediction_weights": [1.0, 2.0], "select_by": "prediction"},
     ],
@@ -326,9 +238,7 @@ def test_every_option_is_kept_by_the_checkpoint(written, tmp_path, settings):
 def test_the_explorer_decodes_any_decoder(written, tmp_path):
     from aelle.explorer.decoder import load_decoder
 
-    folder = with_settings(
-        written, tmp_path / "x", epochs=6, activation="tanh", epoch_conditioned=False, kl_weight=0.01
-    )
+    folder = with_settings(written, tmp_path / "x", epochs=6, activation="tanh", epoch_conditioned=False)
     train(folder, progress=False)
     points = np.random.default_rng(0).normal(size=(5, 8))
     expected = load(folder).decode(points, 2)
@@ -340,6 +250,15 @@ def test_decoding_needs_the_spectrum(written, tmp_path):
     train(folder, progress=False)
     with pytest.raises(EmbeddingError, match="does not see the bare spectrum"):
         load(folder).decode(np.zeros((1, 8)), 0)
+
+
+def test_settings_of_earlier_versions_are_passed_over_where_they_ask_for_what_there_is():
+    content = {"name": "x", "task": {"name": "digits"}}
+    old = {"encoder": "mlp", "prediction_loss": "squared", "kl_weight": 0.0, "length": 16}
+    assert parse_experiment(content | {"autoencoder": old}).autoencoder == Settings(length=16)
+    for name, value in (("encoder", "set"), ("prediction_loss", "gaussian"), ("kl_weight", 0.01)):
+        with pytest.raises(ConfigError, match=f"{name} = {value!r} is no longer there.*leave {name} out"):
+            parse_experiment(content | {"autoencoder": {name: value}})
 
 
 # ---- forests
@@ -450,7 +369,7 @@ def test_paper_preset_has_the_published_structure():
         shapes = {MemberLinear: lambda m: tuple(m.weight.shape[1:]), MemberDropout: lambda m: m.probability}
         return [shapes.get(type(m), lambda m: type(m).__name__)(m) for m in sequence]
 
-    assert parts(net.encoder.layers) == [(1024, 128), "Tanh", 0.1, (128, 64), "Tanh", 0.1, (64, 32)]
+    assert parts(net.encoder) == [(1024, 128), "Tanh", 0.1, (128, 64), "Tanh", 0.1, (64, 32)]
     assert parts(net.decoder) == [(32, 64), "Tanh", 0.1, (64, 128), "Tanh", 0.1, (128, 1024), 0.1]
     assert parts(net.head) == [(32, 1)]
     ours = sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in net.head_in_context.parameters())
@@ -463,8 +382,8 @@ def test_paper_preset_has_the_published_schedule():
     weights = [prediction_weight(epoch, settings) for epoch in range(settings.epochs)]
     assert [weights.count(w) for w in (5.0, 10.0, 20.0)] == [2000, 1000, 1000]
     assert weights == sorted(weights)
-    assert (settings.reconstruction_loss, settings.prediction_loss) == ("absolute", "squared")
-    assert (settings.batch_size, settings.weight_decay, settings.kl_weight) == (128, 0.0, 0.0)
+    assert settings.reconstruction_loss == "absolute"
+    assert (settings.batch_size, settings.weight_decay) == (128, 0.0)
 
 
 def test_a_preset_gives_way_to_what_is_written():

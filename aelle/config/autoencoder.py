@@ -40,6 +40,20 @@ def _paper_preset(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+# Settings of earlier versions, with the values that are now all there is: what lost is described in experiments/LOG.md.
+_RETIRED = {"encoder": "mlp", "prediction_loss": "squared", "kl_weight": 0}
+
+
+def _without_retired(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Pass over retired settings in the folders of earlier versions, where they ask for what there still is."""
+    for name, value in _RETIRED.items():
+        if content.get(name, value) != value:
+            raise ValueError(
+                f"{name} = {content[name]!r} is no longer there, since it lost; leave {name} out"
+            )
+    return {name: value for name, value in content.items() if name not in _RETIRED}
+
+
 class Autoencoder(Strict):
     """The autoencoder of spectra and its accuracy head.
 
@@ -50,23 +64,18 @@ class Autoencoder(Strict):
     any record column X that holds lists), each as `length` values over the normalised index, and with
     `summaries` six numbers of the spectrum. With `epoch_conditioned` the epoch is an input of all parts.
 
-    What it is: `encoder` "mlp" reads all positions at once; "set", "convolution" and "attention" share their
-    weights over positions, as tokens (index fraction, values). `hidden_sizes` are the widths of its layers,
-    mirrored by the decoder; `head_sizes` those of the heads, which read the latent point. With `kl_weight`
-    above 0 the latent point is drawn from a Gaussian held near N(0, 1) (variational). `head` "network" predicts
-    by the network's head; "forest" by the mean of `forest_trees` extra-trees and of gradient boosting, grown for
+    What it is: `hidden_sizes` are the widths of the encoder's fully connected layers, mirrored by the decoder;
+    `head_sizes` those of the heads, which read the latent point. `head` "network" predicts by the network's head; "forest" by the mean of `forest_trees` extra-trees and of gradient boosting, grown for
     every epoch and member on the same inputs; "mixture" by the mean of all three. The latents and what
     `aelle train` predicts always come from the network.
 
-    How it learns: reconstruction_weight · reconstruction + w · prediction + kl_weight · divergence.
-    `prediction_loss` "gaussian" makes the heads predict a variance too. w rises from `prediction_weight_start` by
-    the factor `prediction_weight_growth` an epoch up to `prediction_weight_end`; or, where `prediction_weights`
+    How it learns: reconstruction_weight · reconstruction + w · prediction. w rises from `prediction_weight_start` by
+    the factor `prediction_weight_growth` per epoch up to `prediction_weight_end`; or, where `prediction_weights`
     lists some, it takes each of them for an equal share of the epochs. Kept is the epoch of the least validation
     loss, of the sum or of the `prediction` term alone (`select_by`).
     """
 
     preset: Literal["aelle", "paper"] = "aelle"
-    encoder: Literal["mlp", "set", "convolution", "attention"] = "mlp"
     length: Annotated[int, Field(ge=8, le=4096)] = 32
     channels: Channels = ["spectrum", "change", "temporal_std"]
     summaries: bool = True
@@ -81,8 +90,6 @@ class Autoencoder(Strict):
     activation: Literal["silu", "tanh"] = "silu"
     reconstruction_loss: Literal["squared", "absolute"] = "squared"
     reconstruction_weight: NonNegativeFloat = 1.0
-    prediction_loss: Literal["squared", "gaussian"] = "squared"
-    kl_weight: NonNegativeFloat = 0.0
     learning_rate: PositiveFloat = 0.01
     weight_decay: NonNegativeFloat = 0.01
     epochs: Epochs = 100
@@ -100,6 +107,7 @@ class Autoencoder(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_preset(cls, content: Any) -> Any:
-        if isinstance(content, Mapping) and content.get("preset") == "paper":
-            return {**_paper_preset(content), **content}
-        return content
+        if not isinstance(content, Mapping):
+            return content
+        given = _without_retired(content)
+        return {**_paper_preset(given), **given} if given.get("preset") == "paper" else given

@@ -31,9 +31,8 @@ from aelle.embedding.transform import ContextTransform, SpectraTransform, Target
 from aelle.records import BLANK, ExperimentFolder, RecordsError, fill, read_bytes, write_bytes, write_json
 from aelle.words import first_line
 
-_NORMAL_95 = 1.6448536  # the 95 % quantile of N(0, 1): a central 90 % between its two signs
 _FOREST = "forest."  # prefix of the forests among the tensors
-FORMAT = "aelle autoencoder 2"
+FORMAT = "aelle autoencoder 3"
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ class FittedAutoencoder:
 
         Returns:
             network_id, epoch, latent_0 …, predicted (from the spectrum alone) and predicted_in_context (with
-            architecture and size) in metric units, with predicted_lower and predicted_upper (the central 90 %)
-            where the heads predict a Gaussian; reconstruction_error (root mean square over the trusted
+            architecture and size) in metric units; reconstruction_error (root mean square over the trusted
             positions, in training standard deviations).
 
         Raises:
@@ -78,10 +76,6 @@ class FittedAutoencoder:
         target = self.members.transforms[0].target
         latent = embedded.latent[0].numpy()
         columns = {f"latent_{i}": latent[:, i] for i in range(self.latent_size)}
-        if embedded.spread is not None:
-            for name, side in (("predicted_lower", -1), ("predicted_upper", 1)):
-                quantile = embedded.prediction[0] + side * _NORMAL_95 * embedded.spread[0]
-                columns[name] = target.invert(quantile.numpy())
         mask = inputs.mask[0].flatten(start_dim=1)
         squared = (embedded.reconstruction[0] - inputs.spectra[0].flatten(start_dim=1)).square() * mask
         error = (squared.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).sqrt()

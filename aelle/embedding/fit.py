@@ -86,12 +86,9 @@ def train(folder: ExperimentFolder, *, progress: bool = True) -> TrainSummary:
 
 
 def _unit(settings: Settings) -> str:
-    if settings.reconstruction_loss == "squared" and settings.prediction_loss == "squared":
+    if settings.reconstruction_loss == "squared":
         return "squared errors, 1 = knows nothing"
-    prediction = "log-likelihood" if settings.prediction_loss == "gaussian" else "squared error"
-    return f"{settings.reconstruction_loss} error, negative {prediction}".replace(
-        "negative squared", "squared"
-    )
+    return f"{settings.reconstruction_loss} error, squared error"
 
 
 def fit_autoencoder(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-import torch
 from torch import Tensor
 
 from aelle.config import Autoencoder as Settings
@@ -17,16 +16,12 @@ class LossTerms:
     """Mean losses per member, each of shape (M,).
 
     reconstruction: squared or absolute error of the standardised channels, over trusted positions and rows.
-    prediction: of the score, over rows and over the two heads: squared error, or, for heads that predict a
-        Gaussian, its negative log-likelihood without ½ ln 2π.
-    divergence: Kullback-Leibler divergence of the latent Gaussian from N(0, 1), summed over its dimensions; 0
-        where the autoencoder is not variational.
-    total: reconstruction_weight · reconstruction + w · prediction + kl_weight · divergence.
+    prediction: squared error of the score, over rows and over the two heads.
+    total: reconstruction_weight · reconstruction + w · prediction.
     """
 
     reconstruction: Tensor
     prediction: Tensor
-    divergence: Tensor
     total: Tensor
 
     def named(self, member: int = 0) -> dict[str, float]:
@@ -50,16 +45,15 @@ def joint_loss(
         scores: true scores (M, R).
         row_weight: weight of each row; zero leaves it out. A member without rows has zero loss.
         weight: weight w of the prediction term.
-        settings: which losses, and the weights of the other terms.
+        settings: which loss of the reconstruction, and its weight.
     """
     errors = _reconstruction_errors(embedded, inputs, settings.reconstruction_loss)
     reconstruction = _mean(errors, row_weight)
-    first = _prediction_errors(embedded.prediction, embedded.spread, scores)
-    second = _prediction_errors(embedded.prediction_in_context, embedded.spread_in_context, scores)
+    heads = (embedded.prediction, embedded.prediction_in_context)
+    first, second = ((prediction - scores).square() for prediction in heads)
     prediction = _mean((first + second) / 2, row_weight)
-    divergence = _mean(_divergence(embedded), row_weight)
     total = settings.reconstruction_weight * reconstruction + weight * prediction
-    return LossTerms(reconstruction, prediction, divergence, total + settings.kl_weight * divergence)
+    return LossTerms(reconstruction, prediction, total)
 
 
 def _mean(errors: Tensor, row_weight: Tensor) -> Tensor:
@@ -72,18 +66,6 @@ def _reconstruction_errors(embedded: Embedded, inputs: Inputs, kind: str) -> Ten
     errors = difference.square() if kind == "squared" else difference.abs()
     mask = inputs.mask.flatten(start_dim=2)
     return (errors * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
-
-
-def _prediction_errors(prediction: Tensor, spread: Tensor | None, scores: Tensor) -> Tensor:
-    squared = (prediction - scores).square()
-    return squared if spread is None else squared / (2 * spread.square()) + spread.log()
-
-
-def _divergence(embedded: Embedded) -> Tensor:
-    if embedded.log_variance is None:
-        return torch.zeros_like(embedded.prediction)
-    each = embedded.latent.square() + embedded.log_variance.exp() - 1 - embedded.log_variance
-    return each.sum(dim=-1) / 2
 
 
 def prediction_weight(epoch: int, settings: Settings) -> float:

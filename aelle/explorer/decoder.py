@@ -1,8 +1,9 @@
 """The autoencoder's decoder and head in numpy: latent points back to spectra and predicted metric.
 
+The page takes the transforms of `aelle.embedding`, but runs the two small networks itself, so that it needs no torch.
 Reads autoencoder/model.json and weights.safetensors, neither of which can run code. The parts are layers
 `<part>.<k>.weight` (1, in, out) and `<part>.<k>.bias` (1, 1, out) with SiLU or tanh between them; the last input of
-each part is the epoch, ln(1 + epoch) / ln(1 + final epoch), unless the autoencoder is not conditioned on it.
+each part is the scaled epoch, unless the autoencoder is not conditioned on it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aelle.embedding.transform import SpectraTransform, TargetTransform
 from aelle.explorer.errors import ExplorerError
 from aelle.records import ExperimentFolder, RecordsError, read_bytes, read_json
 
-_FORMAT = "aelle autoencoder 2"
+_FORMAT = "aelle autoencoder 3"
 Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
@@ -30,26 +32,20 @@ class Decoder:
     decoder: Layers
     head: Layers
     activation: str
-    epochs: NDArray[np.float64]  # at which spectra were standardised
-    mean: NDArray[np.float64]  # (epochs, length), of the standardised spectrum
-    scale: NDArray[np.float64]
-    linear_up_to: float  # c of the standardised spectrum c·asinh(z/c)
-    offset: int  # where the spectrum stands among the decoder's outputs
-    final_epoch: int
-    scores: NDArray[np.float64]  # the head's score ↔ metric, as sorted pairs
-    values: NDArray[np.float64]
+    transform: SpectraTransform
+    target: TargetTransform
 
     def spectra(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
         """Decode latents (rows × latent size) into exponents (rows × length), nats per step, descending."""
         decoded = _run(self.decoder, self._with_epoch(self.decoder, latents, epoch), self.activation)
-        mean, scale = self._at(self.mean, epoch), self._at(self.scale, epoch)
-        standardised = decoded[:, self.offset : self.offset + len(mean)]
-        spectra = self.linear_up_to * np.sinh(standardised / self.linear_up_to) * scale + mean
+        channels = decoded.reshape(len(decoded), len(self.transform.channels), self.transform.length)
+        values = self.transform.invert(channels, np.full(len(decoded), float(epoch)))
+        spectra = values[:, self.transform.channels.index("spectrum")]
         return -np.sort(-spectra, axis=1)  # a decoder need not keep the order that defines a spectrum
 
     def predicted(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
         """Predict the final metric from latents, in the metric's unit."""
-        return np.interp(self.score(latents, epoch), self.scores, self.values)
+        return self.target.invert(self.score(latents, epoch))
 
     def score(self, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
         """The head's score: higher is better, whatever the metric."""
@@ -62,15 +58,10 @@ class Decoder:
         length = float(np.linalg.norm(slope))
         return slope / length if length > 0 else np.zeros_like(latent)
 
-    def _at(self, table: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
-        """Interpolate a table of one row an epoch over ln(1 + epoch)."""
-        at = np.log1p(epoch)
-        return np.array([np.interp(at, np.log1p(self.epochs), column) for column in table.T])
-
     def _with_epoch(self, layers: Layers, latents: NDArray[np.float64], epoch: float) -> NDArray[np.float64]:
         if len(layers[0][0]) == np.atleast_2d(latents).shape[1]:
             return np.atleast_2d(latents)
-        scaled = np.log1p(epoch) / np.log1p(max(self.final_epoch, 1))
+        scaled = float(self.transform.epoch_scale(np.array(epoch)))
         rows = np.atleast_2d(latents)
         return np.concatenate([rows, np.full((len(rows), 1), scaled)], axis=1)
 
@@ -108,19 +99,16 @@ def load_decoder(folder: ExperimentFolder) -> Decoder:
 
 
 def _rebuild(content: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Decoder:
-    spectra, target = content["transform"]["spectra"], content["transform"]["target"]
-    place = list(spectra["channels"]).index("spectrum")
-    standard = {
-        name: np.asarray(spectra["standardisation"][name], float) for name in ("epochs", "mean", "scale")
-    }
-    mean, scale = standard["mean"][:, place], standard["scale"][:, place]
-    scores, values = np.asarray(target["scores"], float), np.asarray(target["values"], float)
-    order = np.argsort(scores)
+    transform = SpectraTransform.from_json(content["transform"]["spectra"])
+    if "spectrum" not in transform.channels:
+        raise ValueError("the bare spectrum is not among the channels")
     return Decoder(
-        _layers(weights, "decoder"), _layers(weights, "head"), str(content["settings"]["activation"]),
-        standard["epochs"], mean, scale, float(spectra["linear_up_to"]), place * mean.shape[1],
-        int(spectra["final_epoch"]), scores[order], values[order],
-    )  # fmt: skip
+        _layers(weights, "decoder"),
+        _layers(weights, "head"),
+        str(content["settings"]["activation"]),
+        transform,
+        TargetTransform.from_json(content["transform"]["target"]),
+    )
 
 
 def _layers(weights: Mapping[str, NDArray[Any]], part: str) -> Layers:
