@@ -12,7 +12,13 @@ from aelle.lyapunov.derivatives import RowStep, jacobians, products
 from aelle.lyapunov.factorise import Workspace
 from aelle.lyapunov.pushes import run_step_by_step
 from aelle.lyapunov.structure import BlockDiagonal, DiagonalPlusLowRank
-from aelle.lyapunov.tangent import LONGEST_SEGMENT, DenseJacobians, Frames, Linearisation
+from aelle.lyapunov.tangent import (
+    LONGEST_SEGMENT,
+    DenseJacobians,
+    Frames,
+    Linearisation,
+    taken_at_its_word,
+)
 
 FORMED_UP_TO = 4
 """Products with the frame replace the Jacobian where k is less than n over this."""
@@ -186,6 +192,10 @@ class AutomaticSegment:
         x = None if inputs is None else inputs.flatten(0, 1)
         n = states.shape[-1]
         return DenseJacobians(self._jacobian(x, states.flatten(0, 1)).reshape(*states.shape[:2], n, n))
+
+    def singular(self, step: int) -> Tensor:
+        """Everywhere it looks so, in float64."""
+        return taken_at_its_word(self.states)
 
 
 class _Products:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from aelle.lyapunov.growth import Growth
-from aelle.lyapunov.interval import growth_gaps, rounding_error
+from aelle.lyapunov.rounding import growth_gaps, rounding_bound
 
 GRAM_SCHMIDT_UP_TO = 4
 """Block size up to which all blocks are orthonormalised column by column; LAPACK takes one block at a time."""
@@ -101,9 +101,11 @@ class BlockRun:
 
     def _add(self, segment: BlockSegment, logs: Tensor, where: slice) -> None:
         self._sums.append(logs.sum(1).flatten(1))
-        error = rounding_error(growth_gaps(logs), self.tangent.block_size) + self._entry_error(
-            segment, logs, where
-        )
+        gaps = growth_gaps(logs)
+        gaps = gaps.masked_fill(
+            gaps.isnan(), 0.0
+        )  # nothing before it grew either: a block of zeros, or one number
+        error = rounding_bound(gaps, self.tangent.block_size) + self._entry_error(segment, logs, where)
         self._rounding += error.sum(1).flatten(1)
         if segment.log_abs_det is not None and self.tangent.audited:
             found, expected = logs.flatten(2).sum(-1), segment.log_abs_det[:, where]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -116,7 +117,7 @@ class CellSegment:
         if hidden_only:
             return None
         closed = None if self._terms is None else self._terms.log_abs_det
-        if closed is None:
+        if closed is None or not bool(closed.isfinite().all()):  # made of gains, which may have underflowed
             closed = self._cell.log_abs_det(
                 self._by_network(self._inputs), self._by_network(self.states[:, :-1])
             )
@@ -143,6 +144,16 @@ class CellSegment:
         if self._through_weights:
             return GatedLinearisation(self._dense(gains, None), diagonal, stop - start)
         return GatedLinearisation(self._dense(gains, diagonal), None, stop - start)
+
+    def singular(self, step: int) -> Tensor:
+        """Where the cell's closed form of ln|det J| is -inf; it is nowhere known without one, or of a part of J."""
+        rows = len(self.states)
+        if self._size == self._cell.state_size:
+            x, state = self._inputs[:, step : step + 1], self.states[:, step : step + 1]
+            closed = self._cell.log_abs_det(self._by_network(x), self._by_network(state))
+            if closed is not None:
+                return closed.reshape(rows) == -math.inf
+        return torch.zeros(rows, dtype=torch.bool, device=self.states.device)
 
     def _dense(self, gains: list[Tensor], diagonal: Tensor | None) -> Any:
         if not self._through_weights:

@@ -8,43 +8,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.rounding import gaps_of, growth_gaps, range_of
+
 ROUNDING_TOLERANCE = 1e-6
 """Rounding error of an exponent, in nats per step, that the adaptive interval allows itself."""
 
 RESIDUAL_TOLERANCE = 2e-10
 """Distance of Σ l from a closed-form determinant, in nats per step, that it allows itself."""
 
-SAFETY = 200.0
-"""How many times the measured residual is stated as error."""
-
 LONGEST_INTERVAL = 16
 
 RECONSIDERED = 8
 """Intervals after which a longer one is tried."""
 
-
-def growth_gaps(log_diagonal: Tensor) -> Tensor:
-    """How far each direction fell behind the fastest one before it: cummax(l) - l, shape (batch, k).
-
-    Exactly singular directions (l = -inf) are exact, not lost to rounding: their gap is 0.
-    """
-    gaps = torch.cummax(log_diagonal, dim=-1)[0].sub_(log_diagonal)
-    return gaps.masked_fill_(log_diagonal.isinf(), 0.0)
-
-
-def rounding_error(gaps: Tensor, n: int, residual: Tensor | None = None) -> Tensor:
-    """Rounding error that factorisations add to each sum, (..., k).
-
-    2 n eps exp(gap) is the estimate without a closed form of the determinant, and is generous. With one, intervals
-    may be longer, and the residual of Σ l against it, (...), is what tells: the error is SAFETY times the residual,
-    or eight times that estimate where that is the smaller. Both are estimates: errors of neighbours cancel in the sum,
-    and on a saturated LSTM (96 units, weights six times as large as usual) one of 1e-9 was stated as 3e-11.
-    """
-    eps = torch.finfo(gaps.dtype).eps
-    bound = gaps.exp().mul_(2 * n * eps)
-    if residual is None:
-        return bound
-    return torch.minimum(8 * bound, SAFETY * residual.abs().unsqueeze(-1) + 16 * n * eps)
+LARGEST_LOSS = 100.0
+"""Multiple of the tolerance beyond which one loss is not averaged, so that it is forgotten in time."""
 
 
 class AdaptiveInterval:
@@ -62,42 +40,70 @@ class AdaptiveInterval:
 
     def __init__(self, n: int, dtype: torch.dtype, fixed: int | None = None) -> None:
         self.steps = fixed or 1
-        self._fixed = fixed is not None
+        self.fixed = fixed is not None
         self._unit = 2 * n * torch.finfo(dtype).eps
         self._noise = math.sqrt(n) * torch.finfo(dtype).eps
+        self._range = range_of(dtype)[1]
         self._average, self._done = 0.0, 0
 
     @property
     def patience(self) -> int:
         """Intervals that may be run before the next look at what they lost."""
-        if self._fixed:
+        if self.fixed:
             return RECONSIDERED
         return 1 if self._done < 2 else RECONSIDERED - self._done % RECONSIDERED
 
-    def fits(self, interval: int, log_diagonals: Tensor, residuals: Tensor | None) -> bool:
+    def halve(self, interval: int) -> None:
+        """Go on with half of an interval that left the range of floating-point numbers, or met a singular step."""
+        if not self.fixed:
+            self._change_to(max(interval // 2, 1))
+
+    def fits(
+        self, interval: int, log_diagonals: Tensor, residuals: Tensor | None, dead: Tensor | None = None
+    ) -> bool:
         """Choose the next interval; False where one of these lost too much.
 
         Args:
             interval: steps of each interval just done.
             log_diagonals: logarithms of their S, (intervals, rows, k).
-            residuals: of their sums against a closed-form determinant, (intervals, rows), or None.
+            residuals: of their sums against a determinant, (intervals, rows), or None.
+            dead: directions (rows, k) that a singular step has ended, or None.
         """
-        if self._fixed:
+        if self.fixed:
             return True
-        if residuals is None:
-            lost, tolerance = _bounded(log_diagonals, self._unit), ROUNDING_TOLERANCE
-        else:
-            lost, tolerance = _largest_means(residuals.abs().unsqueeze(1)), RESIDUAL_TOLERANCE
+        tolerance = ROUNDING_TOLERANCE if residuals is None else RESIDUAL_TOLERANCE
+        lost = self._lost(log_diagonals, residuals, dead)
         losses = [loss / interval for loss in lost.tolist()]
         if interval > 1 and not max(losses) <= 5 * tolerance:
             self._change_to(interval - 1)
             return False
         if interval == self.steps:
-            self._learn(losses, log_diagonals[-1], tolerance)
+            last = log_diagonals[-1] if dead is None else log_diagonals[-1].masked_fill(dead, math.nan)
+            self._learn(losses, last, tolerance)
         return True
+
+    def _lost(self, log_diagonals: Tensor, residuals: Tensor | None, dead: Tensor | None) -> Tensor:
+        """What each interval lost, (intervals,): mean over rows, of the worst direction; as residual, if there are any."""
+        if residuals is None:
+            return self._bounded(log_diagonals, dead)
+        sizes = residuals.abs()
+        known = sizes.isfinite()
+        if bool(known.all()):
+            return sizes.mean(-1)
+        # Where the determinant is infinite it says nothing: those rows are judged by the bound.
+        silent = self._bounded(log_diagonals.masked_fill(known.unsqueeze(-1), math.nan), dead)
+        sizes = sizes.masked_fill(~known, math.nan).nanmean(-1)
+        return torch.fmax(sizes, silent * (RESIDUAL_TOLERANCE / ROUNDING_TOLERANCE)).nan_to_num(0.0, math.inf)
+
+    def _bounded(self, log_diagonals: Tensor, dead: Tensor | None) -> Tensor:
+        """Bound on the rounding error of each interval: the mean over rows, of the exponent that loses most."""
+        if dead is None:
+            return _bounded(log_diagonals, self._unit)
+        return _largest_means(gaps_of(log_diagonals, dead).exp_().mul_(self._unit).transpose(1, 2))
 
     def _learn(self, losses: Sequence[float], log_diagonal: Tensor, tolerance: float) -> None:
         for loss in losses:
+            loss = min(loss, LARGEST_LOSS * tolerance)
             self._average = loss if self._done == 0 else 0.7 * self._average + 0.3 * loss
             self._done += 1
         if self.steps > 1 and not self._average <= tolerance:
@@ -107,15 +113,28 @@ class AdaptiveInterval:
 
     def _try_longer(self, log_diagonal: Tensor, tolerance: float) -> None:
         """As many steps more as leave the average loss below the tolerance, up to twice as many as now."""
-        gap = float(growth_gaps(log_diagonal).amax(-1).nanmean()) / self.steps
+        known = log_diagonal.nan_to_num(0.0, 0.0, 0.0)
+        steepest = float(known.abs().max()) / self.steps
+        longest = min(LONGEST_INTERVAL, int(0.8 * self._range / max(steepest, 1.0)))
+        gap = _mean_gap(log_diagonal) / self.steps
         # LU overstates gaps by a seventh or so: the R of a QR is more even than the U of an LU.
         room = math.log(tolerance / max(self._average, self._noise)) if self._average < tolerance else -1.0
-        more = min(int(room / max(0.85 * gap, 1e-3)), self.steps, LONGEST_INTERVAL - self.steps)
+        more = min(int(room / max(0.85 * gap, 1e-3)), self.steps, longest - self.steps)
         if room >= 0 and more > 0:
             self._change_to(self.steps + more)
 
     def _change_to(self, steps: int) -> None:
         self.steps, self._average, self._done = steps, 0.0, 0
+
+
+def _mean_gap(log_diagonal: Tensor) -> float:
+    """Mean over rows of the largest gap, of rows and directions that have one."""
+    gaps = growth_gaps(log_diagonal)
+    if not bool(gaps.isfinite().all()):
+        dead = log_diagonal.isnan()
+        gaps = growth_gaps(log_diagonal.masked_fill(dead, -math.inf)).masked_fill(dead, 0.0)
+    mean = float(gaps.amax(-1).nanmean())
+    return mean if math.isfinite(mean) else math.inf
 
 
 def _largest_means(values: Tensor) -> Tensor:

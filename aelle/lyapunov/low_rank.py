@@ -14,7 +14,7 @@ from torch import Tensor
 from aelle.lyapunov.factorise import Workspace
 from aelle.lyapunov.pushes import run_step_by_step
 from aelle.lyapunov.structure import Derivatives, DiagonalPlusLowRank, StructureError
-from aelle.lyapunov.tangent import LONGEST_SEGMENT, Frames
+from aelle.lyapunov.tangent import LONGEST_SEGMENT, Frames, taken_at_its_word
 
 
 class LowRankTangent:
@@ -66,6 +66,10 @@ class LowRankSegment:
         """Jacobians of the steps from start to stop."""
         d, u, v = (part[:, start:stop] for part in self._parts)
         return LowRankProducts(d, u, v)
+
+    def singular(self, step: int) -> Tensor:
+        """Everywhere it looks so, in float64."""
+        return taken_at_its_word(self.states)
 
 
 class LowRankProducts:

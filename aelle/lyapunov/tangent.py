@@ -77,6 +77,14 @@ class Segment(Protocol):
     def chunk(self, start: int, stop: int) -> Linearisation:
         """Jacobians of the steps from start to stop."""
 
+    def singular(self, step: int) -> Tensor:
+        """Whether the Jacobian of a step is known to be singular, and not only by rounding or underflow: (rows,)."""
+
+
+def taken_at_its_word(states: Tensor) -> Tensor:
+    """That zeros are zeros, (rows,): a map is what its own function says in float64. In float32, underflow is near."""
+    return torch.full((len(states),), states.dtype == torch.float64, device=states.device)
+
 
 class TangentMap(Protocol):
     """A driven map s_{t+1} = f(s_t, x_t) with its linearisation.
