@@ -139,23 +139,29 @@ class Derivatives:
         ]
         return torch.stack(rows, dim=-2)
 
-    def outside(self, structure: BlockDiagonal, blocks: Tensor) -> Tensor:
-        """Whether each row's Jacobian differs from its blocks: (rows,), by a product with random weights."""
+    def outside(self, structure: BlockDiagonal, blocks: Tensor, unit: float = 1.0) -> Tensor:
+        """Whether each row's Jacobian differs from its blocks: (rows,), by a product with random weights.
+
+        `unit` is as in `differs`.
+        """
 
         def expected(weights: Tensor) -> Tensor:
             return structure.scatter((structure.gather(weights).unsqueeze(-2) @ blocks).squeeze(-2))
 
-        return self.differs(expected)
+        return self.differs(expected, unit)
 
-    def differs(self, expected: Callable[[Tensor], Tensor]) -> Tensor:
-        """Whether wᵀ J of each row is not expected(w): (rows,), for random weights w (n,)."""
+    def differs(self, expected: Callable[[Tensor], Tensor], unit: float = 1.0) -> Tensor:
+        """Whether wᵀ J of each row is not expected(w): (rows,), for random weights w (n,).
+
+        `unit` is the size of numbers that automatic derivatives of saturated units are differences of.
+        """
         generator = torch.Generator().manual_seed(0)
         n = self._point.shape[-1]
         weights = torch.randn(n, generator=generator, dtype=torch.float64).to(self._point)
         found, wanted = self.weighted(weights), expected(weights)
         eps = torch.finfo(wanted.dtype).eps
         # Between two ways of rounding one number, not between two numbers; what has overflowed is no evidence.
-        scale = wanted.abs().amax(-1, keepdim=True).clamp(min=1)  # of one step's Jacobian
+        scale = wanted.abs().amax(-1, keepdim=True).clamp(min=unit)  # of one step's Jacobian
         allowed = 4 * eps**0.5 * wanted.abs() + 5000 * eps * scale
         return (((found - wanted).abs() > allowed) & found.isfinite() & wanted.isfinite()).any(-1)
 
@@ -180,7 +186,8 @@ def recognised_structure(step: Step, x: Tensor | None, states: Tensor) -> BlockD
         for structure in RECOGNISED:
             if states.shape[-1] % structure.size or states.shape[-1] == structure.size > 1:
                 continue
-            if not derivatives.outside(structure, derivatives.blocks(structure)).any():
+            # All of a Jacobian may be small: what is beside the blocks is compared with them alone.
+            if not derivatives.outside(structure, derivatives.blocks(structure), unit=0.0).any():
                 return structure
     except (RuntimeError, NotImplementedError):  # no derivative at all: the Jacobian must be given
         return None
