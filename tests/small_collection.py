@@ -32,7 +32,9 @@ def _run_here(function, job, cohorts, report):
         yield function(job, cohort, report)
 
 
-in_this_process = SimpleNamespace(run=_run_here)  # an engine that works where the test can change things
+in_this_process = SimpleNamespace(
+    run=_run_here, gpus=0.0
+)  # an engine that works where the test can change things
 
 
 def cohort_of(architecture, num_layers=1, **networks):

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow as pa
@@ -222,7 +223,7 @@ def test_failures_of_a_cohort_that_was_killed_and_resumed_keep_their_causes(tmp_
             raise KeyboardInterrupt  # before the driver has heard of anything
 
     with pytest.raises(KeyboardInterrupt):
-        collect(settings, folder, progress=False, engine=type("", (), {"run": staticmethod(break_off)}))
+        collect(settings, folder, progress=False, engine=SimpleNamespace(run=break_off, gpus=0.0))
     folder.failures.unlink(missing_ok=True)  # as after kill -9
     assert status(folder).last_failure == "ArithmeticError: this cell gives up"
     collected()

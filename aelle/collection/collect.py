@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from aelle.collection.backend import chosen_backend
 from aelle.collection.checks import checked_variants, cost_notes
 from aelle.collection.cohort_job import CohortResult, Job, OnEpoch, driving_sequences, run_cohort
-from aelle.collection.engines import Engine, LocalProcesses
+from aelle.collection.engines import Engine, LocalProcesses, refuse_in_a_starting_worker
 from aelle.collection.ledger import claim
 from aelle.collection.search_space import Cohort
 from aelle.collection.versions import note_versions
@@ -83,6 +83,7 @@ def collect(
         RecordsError: where the folder cannot be written, or another collection is at work in it.
         CollectionStopped: where `training.stop_after_failures` networks in a row failed of one cause.
     """
+    refuse_in_a_starting_worker()
     folder = folder if isinstance(folder, ExperimentFolder) else ExperimentFolder(Path(folder))
     job = _prepare(experiment, folder, on_epoch, gpus=engine.gpus if engine is not None else 0.0)
     found = checked_variants(experiment, job.task)

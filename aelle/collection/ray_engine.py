@@ -7,10 +7,13 @@ elsewhere and resumes there. Needs the `ray` extra.
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aelle.collection.engines import RunCohort, WorkerDied
@@ -90,13 +93,26 @@ class RayCluster:
 def _connect(ray: Any, address: str | None) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        ray.init(address="local", include_dashboard=False, **options)
+        with _own_signals():
+            ray.init(address="local", include_dashboard=False, **options)
         return
     _check_answers(address)
     try:
-        ray.init(address=address, **options)
+        with _own_signals():
+            ray.init(address=address, **options)
     except Exception as error:
         raise ConnectionError(f"the Ray cluster at {address} cannot be used: {first_line(error)}") from None
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what this process does at the signals that end it: Ray would end it with exit code 1 and a trace."""
+    own = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in own.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _check_answers(address: str) -> None:
