@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aelle.spectra import fixed_points as fixed_points
     from aelle.spectra import flow_map as flow_map
     from aelle.spectra import leading_exponents as leading_exponents
+    from aelle.spectra import look as look
     from aelle.spectra import lyapunov_spectra as lyapunov_spectra
     from aelle.spectra import lyapunov_spectrum as lyapunov_spectrum
     from aelle.spectra import mean_field as mean_field
@@ -40,6 +41,7 @@ _HOMES = {
     "lyapunov_spectrum": "aelle.spectra",
     "lyapunov_spectra": "aelle.spectra",
     "leading_exponents": "aelle.spectra",
+    "look": "aelle.spectra",
     "LyapunovSpectrum": "aelle.spectra",
     "DrivenMap": "aelle.spectra",
     "BlockDiagonal": "aelle.spectra",

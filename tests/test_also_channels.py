@@ -105,7 +105,7 @@ def test_a_cohort_in_one_batch_is_one_by_one(architecture):
 @pytest.mark.parametrize(
     "inputs, readout, error, words",
     [
-        (torch.zeros(2, 5, 4), None, ValueError, "4 components a step, the network takes 3"),
+        (torch.zeros(2, 5, 4), None, ValueError, "inputs have 4 features a step, but the network takes 3"),
         (torch.zeros(2, 0, 3), None, ValueError, "sequence 0 is empty"),
         (torch.full((2, 5, 3), float("nan")), None, ValueError, "holds NaN"),
         ([torch.zeros(5, 3), torch.zeros(4, 3)], None, ValueError, "one length"),

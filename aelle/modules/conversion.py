@@ -39,8 +39,13 @@ def checked_cells(
 
     Raises:
         DiffersError: where the module does something else, in words.
-        TypeError, ValueError: as `recurrent.convert.cells_of`.
+        TypeError, ValueError: as `recurrent.convert.cells_of`; and for sequences of another size than its inputs.
     """
+    taken = int((module.layers[0] if isinstance(module, Network) else module).input_size)  # type: ignore[arg-type]
+    if sequences[0].shape[-1] != taken:
+        raise ValueError(
+            f"inputs have {sequences[0].shape[-1]} features a step, but the network takes {taken}"
+        )
     if isinstance(module, Cell | Network):
         return cells_of(module, dtype)
     if _is_plain(module):

@@ -74,10 +74,6 @@ def _converted(
 ) -> Measured:
     first = module.layers[0] if isinstance(module, Network) else module
     taken = int(first.input_size)  # type: ignore[arg-type]
-    if sequences is not None and sequences[0].shape[-1] != taken:
-        raise ValueError(
-            f"inputs have {sequences[0].shape[-1]} features a step, but the network takes {taken}"
-        )
     undriven = [torch.zeros(8, taken)]
     cells = checked_cells(module, dtype, sequences or undriven, initial_state)
     device = next(cells[0].parameters()).device

@@ -16,6 +16,7 @@ from aelle.spectra.fixed_points import fixed_points
 from aelle.spectra.flow import flow_map
 from aelle.spectra.front import lyapunov_spectrum
 from aelle.spectra.gradients import leading_exponents
+from aelle.spectra.look import Look, look
 from aelle.spectra.readout import cohort_readout_growth, readout_growth
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "DrivenAndGenerative",
     "DrivenMap",
     "FixedPoints",
+    "Look",
     "LyapunovSpectrum",
     "MeanField",
     "cohort_readout_growth",
@@ -34,6 +36,7 @@ __all__ = [
     "fixed_points",
     "flow_map",
     "leading_exponents",
+    "look",
     "lyapunov_spectra",
     "lyapunov_spectrum",
     "mean_field",

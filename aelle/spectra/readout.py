@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from aelle.lyapunov.cell_tangent import CellSegment, CellTangent
 from aelle.lyapunov.inputs import as_sequences
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.conversion import required_cells
@@ -65,28 +66,87 @@ def cohort_readout_growth(
     initial_state: Tensor | None = None,
 ) -> Tensor:
     """`readout_growth` of networks of one architecture and size, as one batch: (networks, lags)."""
-    read_by = [_readout(m, r) for m, r in zip(models, readouts or [None] * len(models), strict=True)]
+    read_by = [readout_of(m, r) for m, r in zip(models, readouts or [None] * len(models), strict=True)]
     sequences = as_sequences(inputs)
     if len({len(sequence) for sequence in sequences}) > 1:
         raise ValueError("all sequences must have one length, since growth is counted from their last step")
     driving = torch.stack(sequences).double()
     layers = _layers(models, sequences, initial_state)
-    _check_sizes(layers, driving, read_by)
-    driving = driving.to(next(layers[0].parameters()).device).repeat_interleave(_DIRECTIONS, dim=0)
-    output, states = _run(layers, driving, initial_state)
-    if read_by[0] is not None:
-        weights = [readout.weight.detach().to(output) for readout in read_by if readout is not None]
-        output = output @ (weights[0] if len(models) == 1 else torch.stack(weights)).mT
+    return growth_of_layers(layers, driving, read_by, initial_state)
+
+
+def growth_of_layers(
+    layers: Sequence[Cell],
+    driving: Tensor,
+    read_by: Sequence[nn.Linear | None],
+    initial_state: Tensor | None,
+    segment: CellSegment | None = None,
+) -> Tensor:
+    """Readout growth (networks, lags) of networks that are cells already, float64, one readout per network.
+
+    `segment` is the trajectory of the only layer of the only network, where it is at hand.
+    """
+    _check_readouts(layers, read_by)
+    driving = driving.to(next(layers[0].parameters()))
+    weights = [None if readout is None else readout.weight.detach().to(driving) for readout in read_by]
+    growth = None
+    if len(read_by) == len(layers) == 1:
+        growth = _by_compiled_loops(layers[0], driving, initial_state, weights[0], segment)
+    if growth is None:
+        growth = _by_autograd(layers, driving, initial_state, weights)
+    return growth.nan_to_num(math.log(_LARGEST)).clamp(math.log(_SMALLEST), math.log(_LARGEST)).mean(-1).cpu()
+
+
+def _directions(rows: int, like: Tensor) -> Tensor:
+    """Unit vectors u of output space, (rows, d), like outputs (..., d)."""
     generator = torch.Generator().manual_seed(_DIRECTIONS)
-    directions = torch.randn(len(driving), output.shape[-1], generator=generator, dtype=torch.float64)
-    directions = (directions / directions.norm(dim=-1, keepdim=True)).to(output)
+    drawn = torch.randn(rows, like.shape[-1], generator=generator, dtype=torch.float64)
+    return (drawn / drawn.norm(dim=-1, keepdim=True)).to(like)
+
+
+@torch.no_grad()
+def _by_compiled_loops(
+    cell: Cell,
+    driving: Tensor,
+    initial_state: Tensor | None,
+    weight: Tensor | None,
+    segment: CellSegment | None,
+) -> Tensor | None:
+    """ln norms (1, lags, sequences × directions) of one layer; None where the compiled loops do not take it."""
+    sequences, steps = driving.shape[:2]
+    if segment is None:
+        start = cell.initial_state(sequences) if initial_state is None else initial_state.to(driving)
+        segment = CellTangent(cell).segment(driving, start.expand(sequences, -1), steps, 1, None)
+    if segment.compiled is None:
+        return None
+    with torch.enable_grad():
+        last = segment.states[:, -1].repeat_interleave(_DIRECTIONS, dim=0).requires_grad_()
+        output = cell.output(last) if weight is None else cell.output(last) @ weight.mT
+        (seen,) = torch.autograd.grad((_directions(len(last), output) * output).sum(), last)
+    logs = segment.compiled.pull(seen.view(sequences, _DIRECTIONS, -1), steps, growth_lags(steps))
+    return logs.transpose(0, 1).reshape(1, logs.shape[1], -1)
+
+
+@torch.enable_grad()
+def _by_autograd(
+    layers: Sequence[Cell], driving: Tensor, initial_state: Tensor | None, weights: Sequence[Tensor | None]
+) -> Tensor:
+    """ln norms (networks, lags, sequences × directions), of any stack or population."""
+    driving = driving.repeat_interleave(_DIRECTIONS, dim=0)
+    if initial_state is not None and initial_state.dim() == 2 and len(initial_state) > 1:
+        initial_state = initial_state.repeat_interleave(_DIRECTIONS, dim=0)
+    output, states = _run(layers, driving, initial_state)
+    read_by = [weight for weight in weights if weight is not None]
+    if read_by:
+        output = output @ (read_by[0] if len(read_by) == 1 else torch.stack(read_by)).mT
     wanted = [states[-1 - lag] for lag in growth_lags(driving.shape[1])]
-    gradients = torch.autograd.grad((directions * output).sum(), wanted)
-    growth = torch.stack([_log_norm(gradient).mean(dim=-1) for gradient in gradients], dim=-1)
-    return growth.reshape(len(models), -1).cpu()
+    gradients = torch.autograd.grad((_directions(len(driving), output) * output).sum(), wanted)
+    growth = torch.stack([_log_norm(gradient) for gradient in gradients], dim=-2)
+    return growth.reshape(len(weights), -1, len(driving)) if growth.dim() == 2 else growth
 
 
-def _readout(model: nn.Module, given: nn.Linear | None) -> nn.Linear | None:
+def readout_of(model: nn.Module, given: nn.Linear | None) -> nn.Linear | None:
+    """What reads the last hidden vector: the one given, else that of an aelle network, else None; or TypeError."""
     readout = given if given is not None or not isinstance(model, Network) else model.readout
     if readout is not None and not isinstance(readout, nn.Linear):
         raise TypeError(f"readout must be a torch.nn.Linear or None, got {type(readout).__name__}")
@@ -106,11 +166,7 @@ def _layers(models: Sequence[nn.Module], sequences: list[Tensor], initial_state:
         return [type(cells[0]).stack(cells) for cells in zip(*each, strict=True)]
 
 
-def _check_sizes(layers: Sequence[Cell], driving: Tensor, read_by: Sequence[nn.Linear | None]) -> None:
-    if driving.shape[-1] != layers[0].input_size:
-        raise ValueError(
-            f"inputs have {driving.shape[-1]} components a step, the network takes {layers[0].input_size}"
-        )
+def _check_readouts(layers: Sequence[Cell], read_by: Sequence[nn.Linear | None]) -> None:
     for readout in (readout for readout in read_by if readout is not None):
         if readout.in_features != layers[-1].hidden_size:
             raise ValueError(
@@ -141,5 +197,4 @@ def _log_norm(gradient: Tensor) -> Tensor:
     """Natural logarithm of the norms of the rows, without overflow or underflow on the way."""
     largest = gradient.abs().amax(dim=-1, keepdim=True).nan_to_num(_LARGEST, _LARGEST)
     scale = largest.clamp(_SMALLEST, _LARGEST)
-    log = (gradient / scale).norm(dim=-1).log() + scale.squeeze(-1).log()
-    return log.nan_to_num(math.log(_LARGEST)).clamp(math.log(_SMALLEST), math.log(_LARGEST))
+    return (gradient / scale).norm(dim=-1).log() + scale.squeeze(-1).log()
