@@ -28,7 +28,7 @@ ALLOWED = {
         *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks"),
         "words",
     },
-    "embedding": {"records", "config", "optimiser", "hyperparameters", "words"},
+    "embedding": {"config", "hyperparameters", "lyapunov", "optimiser", "records", "words"},
     "prediction": {"embedding", "records", "config", "hyperparameters"},
     "integrations": {"prediction", "spectra", "recurrent", "hyperparameters", "records"},
     "explorer": {

@@ -126,13 +126,18 @@ def _summary(spectrum: np.ndarray) -> list[float]:
     n, finite = len(spectrum), np.sort(spectrum[np.isfinite(spectrum)])[::-1]
     if finite.size == 0:
         return [np.nan] * 5 + [0.0]
-    sums = finite.cumsum()
-    whole = int(np.argmax(sums < 0)) if sums[-1] < 0 else len(finite)  # concave: once below 0 it stays there
-    dimension = float(whole)
-    if 0 < whole < len(finite):
-        dimension += sums[whole - 1] / abs(finite[whole])
-    entropy = float(finite[finite > 0].sum())
+    dimension, entropy = _dimension_and_entropy(finite)
     return [finite[0], finite.mean(), finite.std(), entropy / n, dimension / n, len(finite) / n]
+
+
+def _dimension_and_entropy(exponents: np.ndarray) -> tuple[float, float]:
+    # Here, since the page takes its transforms from this room and does without torch.
+    import torch
+
+    from aelle.lyapunov.estimates import entropy_rate, kaplan_yorke_dimension
+
+    descending = torch.from_numpy(exponents.copy())
+    return kaplan_yorke_dimension(descending), entropy_rate(descending)
 
 
 def _trusted_values(rows: pd.DataFrame, column: str) -> list[np.ndarray]:
