@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from aelle.embedding.fit import train as train
     from aelle.integrations.watch import SpectrumWatch as SpectrumWatch
     from aelle.interchange.importing import import_spectra as import_spectra
-    from aelle.prediction.evaluate import predict as predict
+    from aelle.prediction.evaluate import evaluate as evaluate
+    from aelle.prediction.new_networks import predict as predict
     from aelle.records import ExperimentFolder as ExperimentFolder
     from aelle.records import read_records as read_records
     from aelle.spectra import BlockDiagonal as BlockDiagonal
@@ -60,7 +61,8 @@ _HOMES = {
     "import_spectra": "aelle.interchange.importing",
     "collect": "aelle.collection.collect",
     "train": "aelle.embedding.fit",
-    "predict": "aelle.prediction.evaluate",
+    "evaluate": "aelle.prediction.evaluate",
+    "predict": "aelle.prediction.new_networks",
     "SpectrumWatch": "aelle.integrations.watch",
 }
 _MODULES = {"plot": "aelle.plot"}

@@ -153,11 +153,11 @@ def learning_curves(
 
 
 def ladder(experiment: Experiment, epoch: int = 0, *, theme: str = "light", title: str = "") -> go.Figure:
-    """Spearman of every method at one epoch with its bootstrap interval, from the report of `predict`."""
+    """Spearman of every method at one epoch with its bootstrap interval, from the report of `evaluate`."""
     data = open_data(experiment)
     rows = figures.ladder_info(data.report)
     if not any(row["epoch"] == epoch for row in rows):
-        raise ExplorerError(f"{data.folder.root}: no report for epoch {epoch}; run `aelle predict` first")
+        raise ExplorerError(f"{data.folder.root}: no report for epoch {epoch}; run `aelle evaluate` first")
     return figures.ladder(rows, epoch, theme_named(theme), title=title)
 
 

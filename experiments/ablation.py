@@ -6,7 +6,7 @@
 Every variant and seed is written as it is done, and a second call goes on where the first was stopped. Trees that
 see the same inputs are grown once for all variants, and cut for cut the folds and members are the same for all.
 
-Each variant is cross-validated by network as `aelle predict` does it: an ensemble a fold, whose members stop early
+Each variant is cross-validated by network as `aelle evaluate` does it: an ensemble a fold, whose members stop early
 on another part of the training networks each. One row of the table is a variant, an epoch and a method: the network's
 head alone, its mean with extra-trees (mixture), and extra-trees alone on the same inputs, grown on all training networks
 (trees); each from the spectrum alone and with architecture and size (in context). Numbers are Spearman

@@ -76,7 +76,7 @@ def test_missing_and_foreign_files_are_one_line(aelle, tmp_path, toml):
         (("collect", tmp_path / "none.toml"), "no such experiment file"),
         (("collect", broken), "not valid TOML"),
         (("train", tmp_path / "none"), "no such folder"),
-        (("predict", tmp_path / "empty"), "not an experiment's folder"),
+        (("evaluate", tmp_path / "empty"), "not an experiment's folder"),
         (("status", tmp_path / "empty"), "not an experiment's folder"),
         (("explore", tmp_path / "empty", "--html", tmp_path / "x.html"), "not an experiment's folder"),
     ]
@@ -90,7 +90,7 @@ def test_a_corrupt_record_file_stops_every_stage_and_is_kept(aelle, tmp_path):
     folder = write_synthetic_experiment(tmp_path / "x", networks=40)
     corrupt = folder.cohort_file("cohort0001")
     corrupt.write_bytes(corrupt.read_bytes()[:1000])
-    for stage in ("train", "predict", "status"):
+    for stage in ("train", "evaluate", "status"):
         code, _, errors = aelle(stage, folder.root)
         assert code == 2
         assert f"{corrupt}: damaged (not a readable Parquet file" in errors

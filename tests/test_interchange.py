@@ -143,7 +143,7 @@ def test_every_later_stage_takes_what_was_imported(tmp_path, capsys, monkeypatch
     run("status", "artifacts/mine")
     assert "100% done" in capsys.readouterr().out
     run("train", "artifacts/mine", "--quiet")
-    run("predict", "artifacts/mine", "--quiet")
+    run("evaluate", "artifacts/mine", "--quiet")
     run("explore", "artifacts/mine", "--html", "page.html")
     run("export", "artifacts/mine", "points.parquet", "--to", "parquet")
     run("export", "artifacts/mine", "projector", "--to", "projector")

@@ -235,7 +235,7 @@ def test_spectrum_info_leaves_out_minus_infinity():
         (lambda f: plot.spectra_over_epochs(f, ID, "spiral"), "lines, heatmap or ridge, got 'spiral'"),
         (lambda f: plot.exponent_against_metric(f, 0, "nonsense"), "no quantity 'nonsense' to colour by"),
         (lambda f: plot.calibration(f, "AeLLE", 99), "no predictions of 'AeLLE' at epoch 99"),
-        (lambda f: plot.ladder(f, 99), "aelle predict"),
+        (lambda f: plot.ladder(f, 99), "aelle evaluate"),
         (lambda f: plot.latent_map(f.root / "nowhere"), "no such folder"),
     ],
 )

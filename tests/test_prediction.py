@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,33 +10,19 @@ import pytest
 from scipy import stats
 
 from aelle.embedding.dataset import EmbeddingError, load_dataset
-from aelle.prediction import evaluate as evaluation
-from aelle.prediction.evaluate import PredictionError, assign_folds, predict, prediction_epochs
-from aelle.prediction.known import known_at, seconds_per_network
-from aelle.prediction.ladder import BASELINES, _extrapolate
+from aelle.prediction.baselines import power_law
+from aelle.prediction.costs import seconds_per_network
+from aelle.prediction.evaluate import PredictionError, evaluate
+from aelle.prediction.folds import assign_folds, prediction_epochs
+from aelle.prediction.inputs import Curves, Hyperparameters, WeightStatistics
+from aelle.prediction.ladder import ladder
 from aelle.prediction.metrics import difference_interval, scores_of, spearman, spearman_interval
 from aelle.prediction.report import headline_of
+from aelle.prediction.report_page import render_page
+from aelle.prediction.table import Table
 from aelle.records import ExperimentFolder, RecordsError
-from tests.synthetic import write_synthetic_experiment
-from tests.test_embedding import rewrite, written
-
-SETTINGS = """
-[training]
-epochs = 6
-workers = 1
-
-[prediction]
-folds = 3
-ensemble = 2
-bootstrap = 200
-"""
-AUTOENCODER = "[autoencoder]\nepochs = 30\nforest_trees = 4\n"
-
-
-def configure(folder, extra="", base=SETTINGS):
-    header = 'name = "synthetic"\nseed = 0\n[task]\nname = "digits"\n'
-    folder.experiment_file.write_text(header + base + extra + AUTOENCODER)
-    return folder
+from tests.prediction_folder import SETTINGS, configure
+from tests.synthetic import rewrite, write_synthetic_experiment, written
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +39,7 @@ def folder(untouched, tmp_path):
 
 @pytest.fixture(scope="module")
 def predicted(untouched):
-    return untouched, predict(untouched, progress=False)
+    return untouched, evaluate(untouched, progress=False)
 
 
 # ---- metrics
@@ -115,57 +102,93 @@ def test_top_recall_of_a_loss_looks_at_its_lowest_values():
 # ---- what is known
 
 
+def tabulated(folder, epochs=(0, 1, 3)):
+    return Table.of_dataset(load_dataset(folder), epochs)
+
+
 def test_nothing_of_later_epochs_is_known(folder):
-    """Changing every record after epoch 1 changes no input at epoch 1."""
-    before = known_at(load_dataset(folder), 1)
+    """Changing every record after epoch 1 changes nothing in the table up to epoch 1."""
+    before = tabulated(folder).up_to(1)
 
     def change(frame):
         later = frame["epoch"] > 1
         frame.loc[later, ["val_metric", "val_loss", "train_loss"]] *= 0.5
+        frame.loc[later & (frame["epoch"] == 3), "status"] = "pruned"
         frame["spectrum"] = [
             s * 3 if late and s is not None else s for late, s in zip(later, frame["spectrum"], strict=True)
         ]
-        frame["weight_statistics"] = [
-            {k: 9.0 for k in w} if late else w
-            for late, w in zip(later, frame["weight_statistics"], strict=True)
-        ]
         return frame
 
-    rewrite(folder, change)
-    after = known_at(load_dataset(folder), 1)
-    for name, value in before.__dict__.items():
-        assert np.array_equal(value, getattr(after, name), equal_nan=name != "epoch"), name
+    records = change(load_dataset(folder).records.copy())
+    after = Table.of_records(records, 1, epochs=(0, 1, 3), final_epoch=6, metric=before.metric)
+    for name in ("records", "spectra"):
+        pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name))
+    pd.testing.assert_frame_equal(before.networks.drop(columns=["target", "diverged"]), after.networks)
 
 
-def test_known_inputs(folder):
+def test_recorded_and_new_networks_are_tabulated_alike(folder):
+    """The table of some recorded networks at an epoch is the table of their records, as if they were new."""
+    whole = tabulated(folder)
+    chosen = np.arange(60) % 5 == 0
+    recorded = whole.of(chosen).up_to(1)
+    rows = load_dataset(folder).records
+    rows = rows[rows["network_id"].isin(whole.networks.index[chosen])]
+    new = Table.of_records(rows, 1, epochs=(0, 1, 3), final_epoch=6, metric=whole.metric)
+    for name in ("records", "spectra"):
+        pd.testing.assert_frame_equal(getattr(recorded, name), getattr(new, name))
+    assert (recorded.predictable == new.predictable).all()
+
+
+def test_a_table_cut_down_holds_nothing_of_the_others(folder):
+    table = tabulated(folder)
+    chosen = np.random.default_rng(0).permutation(60) < 20
+    part = table.of(chosen)
+    ids = set(table.networks.index[chosen])
+    assert (
+        set(part.records["network_id"]) == set(part.spectra["network_id"]) == set(part.networks.index) == ids
+    )
+    for rows in (part.records, part.spectra):
+        assert (part.networks.index[rows["network"]] == rows["network_id"]).all()
+    assert np.array_equal(part.curve("val_metric"), table.curve("val_metric")[chosen], equal_nan=True)
+
+
+def test_inputs(folder):
+    table = tabulated(folder)
+    assert table.predictable.sum() == 59  # the diverged network has no spectrum there
+    assert list(table.why_not().values()) == ["diverged"]
+    known = table.of(table.predictable)
+    assert known.curve("val_metric").shape == (59, 4)
+    assert Curves.fit(known).apply(known).shape == (59, 4 + 4 + 3)  # no training loss at epoch 0
+    assert np.isfinite(Curves.fit(known).apply(known)).all()
+    # One-hot architecture; size, scale and gain vary.
+    assert Hyperparameters.fit(known).apply(known).shape == (59, 3 + 3)
+    assert WeightStatistics.fit(known).apply(known).shape == (59, 2)
     dataset = load_dataset(folder)
-    known = known_at(dataset, 3)
-    assert len(known) == 59  # the diverged network has no spectrum there
-    assert np.array_equal(known.last_value, known.metric_curve[:, -1])
-    assert np.all(known.best_so_far >= known.last_value)
-    assert known.curve.shape == (59, 4 + 4 + 3)  # no training loss at epoch 0
-    assert known.hyperparameters.shape == (59, 3 + 3)  # one-hot architecture; size, scale and gain vary
-    assert np.isfinite(known.curve).all()
     assert seconds_per_network(dataset, 3)[0] > seconds_per_network(dataset, 1)[0] > 0
 
 
-@pytest.mark.parametrize("method", BASELINES, ids=lambda m: m.name)
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_baselines_ignore_held_out_targets_and_predict_all(folder, method, epoch):
-    known = known_at(load_dataset(folder), epoch)
-    training = np.arange(len(known)) % 3 > 0
-    scores = np.random.default_rng(0).normal(size=training.sum())
-    predicted = method.predict(known, training, scores, 0)
-    assert predicted.shape == (len(known),)
-    assert np.isfinite(predicted).all()
-    assert np.array_equal(predicted, method.predict(known, training, scores, 0))
+def test_methods_ignore_the_outcomes_of_others_and_predict_all(folder, epoch):
+    dataset = load_dataset(folder)
+    table = Table.of_dataset(dataset, [epoch])
+    training = np.arange(60) % 3 > 0
+    shuffled = np.where(training, table.targets, np.random.default_rng(0).permutation(table.targets))
+    other = replace(table, networks=table.networks.assign(target=shuffled))
+    for method in (method for method in ladder(dataset.experiment) if epoch >= method.first_epoch):
+        first, second = (
+            method.fit(t, training).predict(t.up_to(epoch), np.ones(60, bool)) for t in (table, other)
+        )
+        assert first["predicted"].notna().sum() == (59 if epoch else 60), method.name
+        pd.testing.assert_frame_equal(first, second)
 
 
-def test_power_law_recovers_its_own_curve():
+def test_power_law_recovers_its_own_curves():
+    """Also those of other networks beside them; a constant curve stays, and no value leaves its range far."""
     epochs = np.arange(5)
-    curve = 0.9 - 0.6 * (epochs + 1.0) ** -0.8
-    assert np.isclose(_extrapolate(curve, 20), 0.9 - 0.6 * 21**-0.8, atol=1e-4)
-    assert _extrapolate(np.full(4, 0.3), 20) == 0.3
+    curves = [0.9 - 0.6 * (epochs + 1.0) ** -0.8, 2 + (epochs + 1.0) ** -3, np.full(5, 0.3), epochs / 4]
+    found = power_law(np.stack(curves), 20)
+    assert np.allclose(found[:3], [0.9 - 0.6 * 21**-0.8, 2 + 21.0**-3, 0.3], atol=1e-4)
+    assert 1 <= found[3] <= 2
 
 
 # ---- cross-validation
@@ -222,7 +245,7 @@ def test_shuffled_targets_are_predicted_by_nothing(folder):
 
     rewrite(folder, change)
     configure(folder, "epochs = [0]\n")
-    for row in predict(folder, progress=False).rows:
+    for row in evaluate(folder, progress=False).rows:
         assert abs(row["spearman"]) < 0.45, row["method"]
 
 
@@ -230,7 +253,7 @@ def test_shuffled_targets_are_predicted_by_nothing(folder):
 def test_processes_give_what_one_process_gives(predicted, folder):
     parallel = SETTINGS.replace("workers = 1", "workers = 2") + "epochs = [0]\n"
     configure(folder, base=parallel)
-    predict(folder, progress=False)
+    evaluate(folder, progress=False)
     alone = pd.read_parquet(predicted[0].predictions)
     pd.testing.assert_frame_equal(pd.read_parquet(folder.predictions), alone[alone["epoch"] == 0])
 
@@ -253,7 +276,7 @@ def test_a_loss_is_predicted_as_well_as_an_accuracy(folder):
     rewrite(
         folder, lambda f: f.assign(val_metric=1 - f["val_metric"], metric_name="mse", higher_is_better=False)
     )
-    report = predict(folder, progress=False)
+    report = evaluate(folder, progress=False)
     rows = {row["method"]: row for row in report.rows}
     assert rows["hyperparameters only"]["spearman"] > 0.7
     dataset = load_dataset(folder)
@@ -277,7 +300,7 @@ def test_leaving_out_the_only_group_is_refused(folder):
 
 @pytest.mark.slow
 def test_an_architecture_never_seen_is_still_predicted(folder):
-    report = predict(configure(folder, 'epochs = [0]\nleave_out = "architecture"\n'), progress=False)
+    report = evaluate(configure(folder, 'epochs = [0]\nleave_out = "architecture"\n'), progress=False)
     assert report.folds == 3
     assert "3 folds by architecture" in str(report)
     assert "within folds" in str(report)
@@ -292,7 +315,7 @@ def row(method, value):
     return {"method": method, "spearman": value, "spearman_low": value - 0.05, "spearman_high": value + 0.05}
 
 
-def comparison(ours, theirs, low, high):
+def comparison(ours, theirs, low, high, alike=(), informative=("AeLLE",), spectra=("AeLLE",)):
     return {
         "epoch": 0,
         "aelle": row("AeLLE", ours),
@@ -300,19 +323,80 @@ def comparison(ours, theirs, low, high):
         "difference": ours - theirs,
         "difference_low": low,
         "difference_high": high,
+        "not_told_apart": list(alike),
+        "informative": list(informative),
+        "informative_spectra": list(spectra),
     }
 
 
-def test_headline_names_the_winner_and_owns_up_to_chance():
+def test_headline_names_the_winner_and_nobody_where_it_may_be_chance():
     assert headline_of([comparison(0.9, 0.8, 0.05, 0.15)]) == (
         "At epoch 0 AeLLE wins: AeLLE (Spearman 0.900 [0.850, 0.950]) against weight statistics "
         "(0.800 [0.750, 0.850]), a difference of 0.100 [0.050, 0.150]."
     )
-    lost = headline_of([comparison(0.90, 0.95, -0.12, 0.02)])
+    lost = headline_of([comparison(0.90, 0.95, -0.12, -0.01)])
     assert lost.startswith("At epoch 0 a baseline wins: weight statistics (Spearman 0.950")
-    assert lost.endswith("a difference of 0.050 [-0.020, 0.120], which may be chance.")
-    assert "it is a tie" in headline_of([comparison(0.9, 0.9, -0.1, 0.1)])
+    assert lost.endswith("a difference of 0.050 [0.010, 0.120].")
+    unclear = headline_of(
+        [comparison(0.90, 0.95, -0.12, 0.02, ["weight statistics", "AeLLE", "raw spectrum"])]
+    )
+    assert unclear.startswith("At epoch 0 there is no clear winner: weight statistics (Spearman 0.950")
+    assert "wins" not in unclear
+    assert unclear.endswith(
+        "a difference of 0.050 [-0.020, 0.120]; not told apart: weight statistics, AeLLE, raw spectrum."
+    )
+    assert "there is no clear winner" in headline_of([comparison(0.9, 0.9, -0.1, 0.1)])
     assert "no winner" in headline_of([comparison(float("nan"), 0.9, float("nan"), float("nan"))])
+
+
+def test_headline_says_where_nothing_carries_information():
+    nothing = headline_of([comparison(0.1, 0.05, -0.1, 0.2, informative=(), spectra=())])
+    assert nothing == (
+        "At epoch 0 nothing carries information about the outcome: no method's interval lies above 0."
+    )
+    blind = headline_of([comparison(0.3, 0.5, -0.3, -0.1, informative=["weight statistics"], spectra=())])
+    assert "a baseline wins" in blind
+    assert "Nothing learnt from the spectra alone carries information" in blind
+
+
+def test_identical_spectra_carry_no_information(tmp_path):
+    """24 networks with one spectrum: hyperparameters may tell them apart, nothing read off the spectra does."""
+    folder = configure(write_synthetic_experiment(tmp_path / "x", networks=24), "epochs = [0]\n")
+
+    def alike(frame):
+        same = [None if s is None else np.linspace(0, -3, 16) for s in frame["spectrum"]]
+        return frame.assign(
+            spectrum=same,
+            spectrum_se=same,
+            spectrum_std=same,
+            trusted_count=16,
+            architecture="rnn",
+            hidden_size=16,
+        )
+
+    rewrite(folder, alike)
+    report = evaluate(folder, progress=False)
+    assert report.comparisons[0]["informative_spectra"] == []
+    assert "othing learnt from the spectra alone carries information" in report.headline or (
+        "nothing carries information" in report.headline
+    )
+
+
+def test_the_group_that_cannot_be_told_apart_is_marked(predicted):
+    _, report = predicted
+    for c in report.comparisons:
+        rows = report.rows_at(c["epoch"])
+        best = max(rows, key=lambda r: r["spearman"])["method"]
+        assert c["not_told_apart"][0] == best
+        frame = pd.read_parquet(predicted[0].predictions)
+        frame = frame[frame["epoch"] == c["epoch"]].pivot(
+            index="network_id", columns="method", values="predicted"
+        )
+        actual = load_dataset(predicted[0]).networks["target"].reindex(frame.index).to_numpy()
+        for r in rows:
+            pair = frame[best].to_numpy(), frame[r["method"]].to_numpy()
+            low, _ = difference_interval(actual, *pair, 200, 0.95, 0)
+            assert (low <= 0 or r["method"] == best) == (r["method"] in c["not_told_apart"]), r["method"]
 
 
 def test_terminal_table_opens_with_the_headline(predicted):
@@ -337,7 +421,7 @@ def test_page_shows_an_undefined_correlation(predicted):
     _, report = predicted
     nothing = dict.fromkeys(("spearman", "spearman_low", "spearman_high"), float("nan"))
     blank = type(report)(**{**report.__dict__, "rows": [r | nothing for r in report.rows]})
-    assert "ranks no network" in evaluation.render_page(blank)
+    assert "ranks no network" in render_page(blank)
     assert "–" in str(blank)
     assert json.dumps(blank.to_json(), allow_nan=False)
 
@@ -348,7 +432,7 @@ def test_page_shows_an_undefined_correlation(predicted):
 def refused(folder, error, match):
     before = written(folder)
     with pytest.raises(error, match=match) as caught:
-        predict(folder, progress=False)
+        evaluate(folder, progress=False)
     assert "\n" not in str(caught.value)
     assert written(folder) == before
 

@@ -6,11 +6,10 @@ import pytest
 from aelle.embedding.dataset import EmbeddingError, load_dataset
 from aelle.prediction.checks import require_varied, warnings_of
 from aelle.prediction.errors import PredictionError, PredictorError
-from aelle.prediction.evaluate import predict
+from aelle.prediction.evaluate import evaluate
 from aelle.prediction.predictor import Predictor
-from tests.synthetic import write_synthetic_experiment
-from tests.test_embedding import rewrite, written
-from tests.test_prediction import configure
+from tests.prediction_folder import configure
+from tests.synthetic import rewrite, write_synthetic_experiment, written
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def folder(tmp_path):
 def refused(folder, error, match):
     """Both the report and the predictor refuse, in one line, and write nothing."""
     before = written(folder)
-    for attempt in (lambda: predict(folder, progress=False), lambda: Predictor.fit(load_dataset(folder))):
+    for attempt in (lambda: evaluate(folder, progress=False), lambda: Predictor.fit(load_dataset(folder))):
         with pytest.raises(error, match=match) as caught:
             attempt()
         assert "\n" not in str(caught.value)
@@ -70,7 +69,7 @@ def test_mostly_diverged_is_warned_of_in_the_report(folder):
         return frame
 
     rewrite(folder, change)
-    report = predict(folder, progress=False)
+    report = evaluate(folder, progress=False)
     assert "networks diverged and count alike as the worst" in report.warnings[0]
     assert report.warnings[0] in str(report)
     assert report.warnings[0] in folder.report.with_suffix(".html").read_text()

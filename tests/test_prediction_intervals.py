@@ -7,14 +7,15 @@ import pytest
 from aelle.embedding.dataset import load_dataset
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction.cross_validation import cross_validate
-from aelle.prediction.intervals import Scale, conformal_interval, coverage_and_width, with_intervals
-from aelle.prediction.jobs import baseline_job, pairs
-from aelle.prediction.ladder import BASELINES
-from aelle.prediction.metrics import spearman
+from aelle.prediction.folds import assign_folds, prediction_epochs
+from aelle.prediction.intervals import Scale, conformal_interval
+from aelle.prediction.ladder import ladder
+from aelle.prediction.metrics import coverage_and_width, spearman
+from aelle.prediction.regression import CrossFitted
+from aelle.prediction.table import Table
 from aelle.records import Metric
-from tests.synthetic import write_synthetic_experiment
-from tests.test_embedding import rewrite
-from tests.test_prediction import configure
+from tests.prediction_folder import configure
+from tests.synthetic import rewrite, write_synthetic_experiment
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -69,9 +70,33 @@ def test_the_scale_goes_on_beyond_the_training_targets(higher):
     assert low < high
 
 
-def test_each_fold_is_calibrated_on_all_others():
-    assert pairs([0, 1, 2, 3]) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
-    assert pairs([0, 1]) == []
+def test_every_network_calibrates_once_by_a_model_that_left_it_out():
+    """With a model that remembers the mean of its targets, what is said of a network never holds its own."""
+
+    class Mean:
+        def __init__(self, inputs, scores):
+            self.mean, self.seen = scores.mean(), set(inputs[:, 0])
+
+        def predict(self, inputs):
+            assert len(inputs) == 1 or self.seen.isdisjoint(inputs[:, 0])
+            return np.full(len(inputs), self.mean)
+
+    targets = np.random.default_rng(0).normal(size=23)
+    target = TargetTransform.fit(targets, np.zeros(23, bool), Metric("accuracy", True))
+    inputs = np.arange(23.0)[:, None]
+    fitted = CrossFitted.fit(inputs, target, targets, lambda x, y, seed: Mean(x, y), 0.9, 0)
+    left_out = [set(inputs[:, 0]) - r.model.seen for r in fitted.regressions]
+    assert sorted(value for part in left_out for value in part) == list(range(23))
+    means = {int(v): r.model.mean for r, part in zip(fitted.regressions, left_out, strict=True) for v in part}
+    assert np.allclose(fitted.interval.said, [means[i] for i in range(23)])
+    predicted, _, _ = fitted.predict(np.array([[99.0]]))
+    assert np.allclose(target.apply(predicted), np.mean([r.model.mean for r in fitted.regressions]))
+
+
+def cross_validated(dataset, folds=None):
+    table = Table.of_dataset(dataset, prediction_epochs(dataset))
+    folds = assign_folds(dataset) if folds is None else folds
+    return cross_validate(table, folds, ladder(dataset.experiment))[0]
 
 
 @pytest.mark.slow
@@ -80,11 +105,11 @@ def test_no_interval_depends_on_outcomes_of_the_networks_it_is_for(tmp_path):
     folder = configure(write_synthetic_experiment(tmp_path / "x"), "epochs = [0]\n")
     dataset = load_dataset(folder)
     folds = np.arange(60) % 3
-    before, _ = cross_validate(dataset, folds=folds)
+    before = cross_validated(dataset, folds)
     final = dataset.networks["target"].to_numpy(copy=True)
     final[folds == 0] = np.random.default_rng(1).uniform(0.2, 0.9, (folds == 0).sum())
     changed = type(dataset)(**{**dataset.__dict__, "networks": dataset.networks.assign(target=final)})
-    after, _ = cross_validate(changed, folds=folds)
+    after = cross_validated(changed, folds)
     own = before["fold"] == 0
     columns = ["predicted", "lower", "upper"]
     pd.testing.assert_frame_equal(before.loc[own, columns], after.loc[own, columns])
@@ -101,7 +126,7 @@ def test_measured_coverage_of_every_rung(tmp_path):
     dataset = type(dataset)(
         **{**dataset.__dict__, "experiment": dataset.experiment.model_copy(update={"prediction": setting})}
     )
-    frame, _ = cross_validate(dataset)
+    frame = cross_validated(dataset)
     assert frame["lower"].notna().all()
     assert (frame["lower"] <= frame["upper"]).all()
     inside = (frame["actual"] >= frame["lower"]) & (frame["actual"] <= frame["upper"])
@@ -123,18 +148,17 @@ def test_no_rung_predicts_shuffled_outcomes_and_intervals_still_cover(tmp_path):
 
     folder = configure(write_synthetic_experiment(tmp_path / "x", networks=300), "epochs = [3]\n")
     rewrite(folder, change)
-    frame, _ = cross_validate(load_dataset(folder))
+    frame = cross_validated(load_dataset(folder))
     methods = frame.groupby("method")
-    assert methods.ngroups == len(BASELINES) + 3
+    assert methods.ngroups == 14
     for name, part in methods:
         assert abs(spearman(part["actual"].to_numpy(), part["predicted"].to_numpy())) < 0.2, name
         inside = part["actual"].between(part["lower"], part["upper"]).mean()
         assert 0.85 <= inside <= 0.97, name
 
 
-def test_two_folds_leave_nothing_to_calibrate_fitted_rungs_on(tmp_path):
+def test_two_folds_are_enough_to_calibrate_on(tmp_path):
+    """Intervals are calibrated inside the training networks of a fold, however many folds there are."""
     folder = configure(write_synthetic_experiment(tmp_path / "x"), "epochs = [0]\n")
-    dataset, folds = load_dataset(folder), np.arange(60) % 2
-    rows, _ = baseline_job(dataset, folds, (0,), [0])
-    frame = with_intervals(dataset, folds, rows)
-    assert frame["lower"].isna().all()
+    frame = cross_validated(load_dataset(folder), np.arange(60) % 2)
+    assert frame["lower"].notna().all()

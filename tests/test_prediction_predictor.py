@@ -10,13 +10,13 @@ import pytest
 
 from aelle.embedding.dataset import load_dataset
 from aelle.prediction.errors import PredictorError
-from aelle.prediction.new_networks import read_running, select
+from aelle.prediction.explanation import Explainer
+from aelle.prediction.new_networks import predict
 from aelle.prediction.occlusion import BANDS, MedianSpectra, band_of, exponents_in_words
-from aelle.prediction.outlook import outlook
 from aelle.prediction.predictor import Predictor
 from aelle.records import ExperimentFolder, RecordsError, read_records
+from tests.prediction_folder import configure
 from tests.synthetic import write_synthetic_experiment
-from tests.test_prediction import configure
 
 EVERYTHING = "spectrum, architecture and size, hyperparameters, validation curve, losses"
 
@@ -111,7 +111,7 @@ def test_networks_that_cannot_be_predicted_say_why(saved, others):
 
 def test_percentile_and_quantile_agree(saved):
     predictor = saved[0]
-    targets = predictor.table.targets
+    targets = predictor.training.targets
     assert predictor.quantile(0.0) == targets.min()
     assert predictor.quantile(1.0) == targets.max()
     middle = np.array([predictor.quantile(0.5)])
@@ -145,13 +145,13 @@ def test_occlusion_puts_the_median_into_one_band(others):
 
 def test_the_band_that_was_changed_is_the_one_that_is_named(saved, others):
     """The median network itself is moved by no band; lift one band of it and only that one can be named."""
-    predictor = saved[0]
+    predictor, medians = saved[0], Explainer(saved[0].method).medians
     rows = read_records(others)
     row = rows[rows["network_id"] == rows.loc[rows["architecture"] == "gru", "network_id"].iloc[0]]
     row = row[row["epoch"] == 0].copy()
     n = len(row["spectrum"].iloc[0])
     for name in ("spectrum", "spectrum_se", "spectrum_std"):
-        row[name] = [predictor.medians.at(0, name, n)]
+        row[name] = [medians.at(0, name, n)]
     columns = ["network_id", "epoch", "spectrum", "spectrum_se", "spectrum_std"]
     assert predictor.predict(row[columns], 0)["why"][0].startswith("nothing in it moves the prediction")
     start, end = band_of(4, n)
@@ -177,28 +177,23 @@ def test_records_that_another_process_merges_meanwhile(others, tmp_path):
     rows = read_records(others)
     cohorts = [f"cohort{k:04d}" for k in range(6)]
     rows = rows[rows["cohort"].isin(cohorts)]
-    write_epoch(
-        folder,
-        "first",
-        0,
-        rows[rows["epoch"] == 0].head(1).assign(cohort="first", network_id="first").to_dict("records"),
-    )
+    rows = rows.astype(object).where(rows.notna(), None)
+    first = rows[rows["epoch"] == 0].head(1).assign(cohort="first", network_id="first")
+    write_epoch(folder, "first", 0, first.to_dict("records"))
 
     def collect():
         for cohort in cohorts:
             for epoch in range(4):
                 part = rows[(rows["cohort"] == cohort) & (rows["epoch"] == epoch)]
-                write_epoch(
-                    folder, cohort, epoch, part.astype(object).where(part.notna(), None).to_dict("records")
-                )
+                write_epoch(folder, cohort, epoch, part.to_dict("records"))
 
     writer = threading.Thread(target=collect)
     writer.start()
     counts = []
     while writer.is_alive():
-        counts.append(len(read_running(folder)))
+        counts.append(len(read_records(folder)))
     writer.join()
-    counts.append(len(read_running(folder)))
+    counts.append(len(read_records(folder)))
     assert counts == sorted(counts)
     assert len(counts) > 3
     assert counts[-1] == (rows["epoch"] < 4).sum() + 1
@@ -218,7 +213,7 @@ def test_an_unfinished_folder_is_predicted_and_ordered(saved, others, tmp_path):
         part = rows[(rows["epoch"] == epoch) & rows["network_id"].isin(ids[: 10 - 3 * epoch])]
         table = pa.Table.from_pandas(part[SCHEMA.names], schema=SCHEMA, preserve_index=False)
         write_table(folder.records / "running" / f"epoch-{epoch:04d}.parquet", table)
-    found = outlook(folder, saved[0], 1)
+    found = predict(folder, saved[1], 1)
     assert len(found.predicted) == 7
     assert found.predicted["predicted"].is_monotonic_decreasing
     assert "3 left out: has not reached epoch 1" in str(found)
@@ -228,6 +223,15 @@ def test_an_unfinished_folder_is_predicted_and_ordered(saved, others, tmp_path):
 
 
 # ---- refusals
+
+
+def test_a_predictor_of_an_older_version(saved, tmp_path):
+    folder = shutil.copytree(saved[1], tmp_path / "p")
+    content = json.loads((folder / "predictor.json").read_text()) | {"format": "aelle predictor 2"}
+    (folder / "predictor.json").write_text(json.dumps(content))
+    with pytest.raises(PredictorError, match="older version saved has to be saved again") as caught:
+        Predictor.load(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_there_is_no_predictor(tmp_path):
@@ -240,8 +244,10 @@ def test_there_is_no_predictor(tmp_path):
     [
         ("predictor.json", "not valid JSON"),
         ("networks.parquet", "not the file that predictor.json describes"),
-        ("aelle-0-0/model.json", "not the file that predictor.json describes"),
-        ("aelle-0-0/weights.safetensors", "not the weights that model.json describes"),
+        ("spectra.parquet", "not the file that predictor.json describes"),
+        ("ensemble-0/model.json", "not the file that predictor.json describes"),
+        ("ensemble-0/weights.safetensors", "not the file that predictor.json describes"),
+        ("scores.safetensors", "not the file that predictor.json describes"),
         ("experiment.toml", "not the file that predictor.json describes"),
     ],
 )
@@ -256,9 +262,9 @@ def test_a_file_that_was_changed(saved, tmp_path, name, message):
 
 def test_records_without_a_needed_column(saved):
     with pytest.raises(PredictorError, match="lack the column 'spectrum'"):
-        select(pd.DataFrame({"network_id": ["a"], "epoch": [0]}), 0, None, [])
+        saved[0].predict(pd.DataFrame({"network_id": ["a"], "epoch": [0]}), 0)
     with pytest.raises(RecordsError, match="no such folder"):
-        read_running(ExperimentFolder(saved[1] / "nothing"))
+        read_records(ExperimentFolder(saved[1] / "nothing"))
 
 
 # ---- command line
@@ -273,12 +279,9 @@ def test_the_command_line(aelle, saved, others):
     assert len(json.loads(text)["networks"]) == 200
     for arguments, message in (
         (["--predictor", saved[1], "--epoch", 2], "fitted for the epochs 0, 1, 3, not for epoch 2"),
-        (["--predictor", saved[1]], "--predictor and --epoch go together"),
-        (["--predictor", saved[1] / "x", "--epoch", 1], "save a predictor with"),
-        (
-            ["--predictor", saved[1], "--epoch", 1, "--save"],
-            "takes one folder of new networks, and no --save",
-        ),
+        (["--predictor", saved[1]], "--epoch is missing"),
+        ([], "`aelle evaluate` makes the report, and with --save the predictor"),
+        (["--predictor", saved[1] / "x", "--epoch", 1], "save a predictor with `aelle evaluate --save`"),
     ):
         code, _, errors = aelle("predict", others.root, *arguments)
         assert code == 2
@@ -286,9 +289,15 @@ def test_the_command_line(aelle, saved, others):
 
 
 @pytest.mark.slow
-def test_save_writes_a_predictor(aelle, tmp_path):
+def test_save_writes_the_predictor_that_was_judged(aelle, tmp_path):
     folder = configure(write_synthetic_experiment(tmp_path / "x"), "epochs = [0]\n")
-    code, text, errors = aelle("predict", folder.root, "--save", "--quiet")
+    code, text, errors = aelle("evaluate", folder.root, "--save", "--quiet")
     assert code == 0, errors
     assert f"wrote {folder.root / 'predictor'}" in text
-    assert Predictor.load(folder.root / "predictor").epochs == (0,)
+    saved, rows = Predictor.load(folder.root / "predictor"), read_records(folder)
+    assert saved.epochs == (0,)
+    expected = Predictor.fit(load_dataset(folder)).predict(rows, 0)
+    pd.testing.assert_frame_equal(saved.predict(rows, 0), expected)
+    code, _, errors = aelle("evaluate", folder.root, folder.root, "--save")
+    assert code == 2
+    assert "--save takes one folder" in errors

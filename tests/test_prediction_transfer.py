@@ -9,9 +9,8 @@ import pytest
 from aelle.embedding.dataset import load_dataset
 from aelle.prediction.errors import PredictionError
 from aelle.prediction.transfer import combine, evaluate_transfer
-from tests.synthetic import write_synthetic_experiment
-from tests.test_embedding import rewrite
-from tests.test_prediction import configure
+from tests.prediction_folder import configure
+from tests.synthetic import rewrite, write_synthetic_experiment
 
 
 def task_folder(root, name, seed, change=lambda frame: frame, extra="epochs = [0, 1]\n"):
@@ -88,13 +87,13 @@ def test_refusals(tasks, tmp_path, aelle):
     ):
         with pytest.raises(PredictionError, match=message):
             evaluate_transfer(folders, progress=False)
-    code, _, errors = aelle("predict", tasks[0].root, tasks[0].root, "--quiet")
+    code, _, errors = aelle("evaluate", tasks[0].root, tasks[0].root, "--quiet")
     assert code == 2
     assert "at least two tasks" in errors
 
 
 @pytest.mark.slow
 def test_the_command_line_takes_several_folders(tasks, aelle):
-    code, text, _ = aelle("predict", *(folder.root for folder in tasks), "--quiet", "--json")
+    code, text, _ = aelle("evaluate", *(folder.root for folder in tasks), "--quiet", "--json")
     assert code == 0
     assert json.loads(text)["tasks"] == {"digits": 60, "latch": 60}

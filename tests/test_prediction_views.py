@@ -6,32 +6,21 @@ import pytest
 
 from aelle.config import ConfigError, parse_experiment
 from aelle.embedding.dataset import load_dataset
-from aelle.prediction.predictor import Predictor
-from aelle.prediction.views import (
+from aelle.prediction.blending import (
     BARE,
     WIDE,
     WITH_READOUT,
-    blend,
     cross_fitted,
     readable,
     stacking_weights,
     views_of,
 )
-from aelle.records import read_records
-from tests.synthetic import write_synthetic_experiment
-from tests.test_embedding import rewrite
-from tests.test_prediction import configure
-
-
-def with_growth(frame):
-    """Give every spectrum a readout growth that tells the outcome at once."""
-    final = frame[frame["epoch"] == frame["epoch"].max()].groupby("network_id")["val_metric"].last()
-    slope = frame["network_id"].map(final).fillna(0.1).to_numpy()
-    growth = [
-        -5 * s * np.arange(1.0, 9) if v is not None else None
-        for s, v in zip(slope, frame["spectrum"], strict=True)
-    ]
-    return frame.assign(readout_growth=growth, also_seconds=np.where(frame["spectrum"].isna(), np.nan, 0.01))
+from aelle.prediction.explanation import Explainer
+from aelle.prediction.predictor import Predictor
+from aelle.prediction.table import Table
+from aelle.records import Metric, read_records
+from tests.prediction_folder import configure, with_growth
+from tests.synthetic import rewrite, write_synthetic_experiment
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +37,15 @@ def predictor(grown):
 
 def test_auto_views_hold_what_was_recorded(grown, tmp_path):
     plain = write_synthetic_experiment(tmp_path / "plain")
-    assert views_of(load_dataset(plain)) == [list(BARE), list(WIDE)]
-    assert views_of(load_dataset(grown)) == [list(BARE), list(WIDE), list(WITH_READOUT)]
+
+    def views(folder, asked="auto"):
+        return views_of(asked, Table.of_dataset(load_dataset(folder), [0, 1, 3]))
+
+    assert views(plain) == [list(BARE), list(WIDE)]
+    assert views(grown) == [list(BARE), list(WIDE), list(WITH_READOUT)]
+    assert views(grown, [["spectrum", "change"]]) == [["spectrum", "change"]]
     rewrite(plain, lambda frame: frame.assign(spectrum_std=None))
-    assert views_of(load_dataset(plain)) == [["spectrum"], ["spectrum", "change"]]
+    assert views(plain) == [["spectrum"], ["spectrum", "change"]]
 
 
 def test_views_can_be_named():
@@ -82,23 +76,6 @@ def test_a_view_that_says_the_opposite_counts_for_nothing():
     assert 0 <= stacking_weights(np.stack([truth, -truth], axis=1), truth)[1] < 0.02
 
 
-def test_blending_learns_from_training_networks_alone():
-    random = np.random.default_rng(0)
-    scores = random.normal(size=60)
-    training = np.arange(60) < 40
-    frames = [
-        pd.DataFrame({"view": v, "part": "network", "method": "AeLLE", "epoch": 1, "network": np.arange(60),
-                      "score": scores + (1 + v) * random.normal(size=60)})
-        for v in range(2)
-    ]  # fmt: skip
-    scored = pd.concat(frames)
-    other = np.where(training, scores, random.permutation(scores))
-    found, same = blend(scored, training, scores), blend(scored, training, other)
-    pd.testing.assert_frame_equal(found, same)
-    assert found["network"].tolist() == list(range(60))
-    assert not np.allclose(found["score"], blend(scored, training, scores[::-1])["score"])
-
-
 def test_blended_scores_of_training_networks_know_nothing_of_their_own_outcomes():
     """Twelve models of pure noise: weights fitted to 30 outcomes find a correlation; those of the others find none."""
     random = np.random.default_rng(0)
@@ -106,28 +83,35 @@ def test_blended_scores_of_training_networks_know_nothing_of_their_own_outcomes(
     for _ in range(200):
         said, scores = random.normal(size=(30, 12)), random.normal(size=30)
         fitted.append(np.corrcoef(said @ stacking_weights(said, scores), scores)[0, 1])
-        crossed.append(np.corrcoef(cross_fitted(said, scores), scores)[0, 1])
+        crossed.append(np.corrcoef(cross_fitted(said[..., None], scores)[:, 0], scores)[0, 1])
     assert np.mean(fitted) > 0.3  # what the weights know
     assert abs(np.mean(crossed)) < 0.06  # 4 standard errors
     changed = scores.copy()
     changed[3] += 5.0
-    assert cross_fitted(said, changed)[3] == cross_fitted(said, scores)[3]
+    first, second = (cross_fitted(said[..., None], s) for s in (changed, scores))
+    assert first[3] == second[3]
 
 
 def test_readable_views_of_each_network():
+    metric = Metric("accuracy", True)
     lists = [np.ones(4), np.ones(4)]
-    spectra = pd.DataFrame(
+    records = pd.DataFrame(
         {
-            "network_id": ["whole", "whole", "first only", "first only"],
+            "network_id": ["first only", "first only", "whole", "whole"],
             "epoch": [0, 1, 0, 1],
             "spectrum": lists * 2,
-            "readout_growth": [*lists, lists[0], None],
+            "readout_growth": [lists[0], None, *lists],
+            "status": "ok",
         }
     )
     views = [["spectrum"], ["spectrum", "readout_growth"]]
-    assert readable(views, spectra, [0, 1]).to_dict() == {"whole": (0, 1), "first only": (0,)}
-    assert readable(views, spectra, [0]).to_dict() == {"whole": (0, 1), "first only": (0, 1)}
-    assert readable(views, spectra.drop(columns="readout_growth"), [1])["whole"] == (0,)
+
+    def read(rows, epochs):
+        return readable(views, Table.of_records(rows, 1, epochs=(0, 1), final_epoch=2, metric=metric), epochs)
+
+    assert read(records, [0, 1]) == [(0,), (0, 1)]
+    assert read(records, [0]) == [(0, 1), (0, 1)]
+    assert read(records.drop(columns="readout_growth"), [1])[1] == (0,)
 
 
 def test_a_network_without_some_channel_is_read_by_the_other_views(predictor, grown):
@@ -150,7 +134,7 @@ def test_a_network_without_some_channel_is_read_by_the_other_views(predictor, gr
 def test_readout_growth_is_named_where_it_moved_the_prediction(predictor, grown):
     """A lively network with the growth of one that fails: only growth can have moved it."""
     rows = read_records(grown)
-    median = predictor.medians
+    median = Explainer(predictor.method).medians
     row = rows[(rows["architecture"] == "gru") & (rows["epoch"] == 0)].iloc[:1].copy()
     n = len(row["spectrum"].iloc[0])
     for name in ("spectrum", "spectrum_se", "spectrum_std"):
@@ -167,8 +151,10 @@ def test_readout_growth_is_named_where_it_moved_the_prediction(predictor, grown)
 def test_a_saved_predictor_weighs_its_views_alike(predictor, grown, tmp_path):
     predictor.save(tmp_path / "predictor")
     loaded, rows = Predictor.load(tmp_path / "predictor"), read_records(grown)
-    assert loaded.views == predictor.views == [list(BARE), list(WIDE), list(WITH_READOUT)]
+    views = [list(BARE), list(WIDE), list(WITH_READOUT)]
+    assert loaded.method.reader.views == predictor.method.reader.views == views
     pd.testing.assert_frame_equal(
         loaded.predict(rows, 1, explain=False), predictor.predict(rows, 1, explain=False)
     )
-    assert np.array_equal(loaded.stage(1, (0, 1, 2), ()).weights, predictor.stage(1, (0, 1, 2), ()).weights)
+    weights = [p.method.combination(1, (0, 1, 2), ()).weights for p in (loaded, predictor)]
+    assert np.array_equal(*weights)

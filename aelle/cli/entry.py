@@ -13,6 +13,7 @@ import click
 
 from aelle.cli.check import check
 from aelle.cli.collect import collect
+from aelle.cli.evaluate import evaluate
 from aelle.cli.explore import explore
 from aelle.cli.export import export
 from aelle.cli.import_ import import_
@@ -25,14 +26,14 @@ from aelle.cli.train import train
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="aelle")
 def cli() -> None:
-    """Lyapunov spectra of recurrent networks: collect, train, predict, explore.
+    """Lyapunov spectra of recurrent networks: collect, train, evaluate, predict, explore.
 
     An experiment is one TOML file; its results are one folder, artifacts/<name>. Every stage reads only
     the files of the stages before it and can be run again alone.
     """
 
 
-for _command in (check, collect, train, predict, explore, export, import_, status, run):
+for _command in (check, collect, train, evaluate, predict, explore, export, import_, status, run):
     cli.add_command(_command)
 
 

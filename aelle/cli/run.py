@@ -9,8 +9,8 @@ import click
 
 from aelle.cli import arguments
 from aelle.cli.collect import collect_records
+from aelle.cli.evaluate import evaluate_folder
 from aelle.cli.explore import write_page
-from aelle.cli.predict import evaluate
 from aelle.cli.train import train_autoencoder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def run(
     experiment_files: tuple[Path, ...], output: Path | None, overrides: tuple[str, ...], quiet: bool
 ) -> None:
-    """Collect, train, predict and write the page, for one experiment after another."""
+    """Collect, train, evaluate and write the page, for one experiment after another."""
     if output is not None and len(experiment_files) > 1:
         raise click.UsageError("--output takes one experiment file")
     loaded = [arguments.load(file, output, overrides) for file in experiment_files]
@@ -35,7 +35,7 @@ def run(
         click.secho(f"\n{experiment.name}", bold=True)
         collect_records(experiment, folder, progress=not quiet)
         train_autoencoder(folder, quiet)
-        click.echo(evaluate(folder, quiet))
+        click.echo(evaluate_folder(folder, quiet))
         write_page(folder, folder.page)
     click.secho("\nOpen in a browser:", bold=True)
     for _, folder in loaded:
@@ -44,7 +44,7 @@ def run(
 
 
 def _require_enough(experiment: Experiment) -> None:
-    """Refuse before training what prediction would refuse after it."""
+    """Refuse before training what evaluation would refuse after it."""
     from aelle.collection.search_space import variants
     from aelle.config import ConfigError
     from aelle.embedding.dataset import MINIMUM_NETWORKS

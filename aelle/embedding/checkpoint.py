@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from aelle.config import Autoencoder as Settings
-from aelle.embedding.autoencoder import Autoencoder
 from aelle.embedding.dataset import EmbeddingError, read_experiment, spectrum_rows
-from aelle.embedding.forest import EpochForests
-from aelle.embedding.members import FittedMembers, ForestPair, Forests, Transforms
-from aelle.embedding.optimise import History, single_threaded
-from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
+from aelle.embedding.ensemble_files import members_from, tensors_of
+from aelle.embedding.members import FittedMembers, Transforms
+from aelle.embedding.optimise import single_threaded
 from aelle.records import BLANK, ExperimentFolder, RecordsError, fill, read_bytes, write_bytes, write_json
 from aelle.words import first_line
 
-_FOREST = "forest."  # prefix of the forests among the tensors
 FORMAT = "aelle autoencoder 3"
 
 
@@ -124,9 +121,7 @@ def save(
     folder: ExperimentFolder, fitted: FittedAutoencoder, made_from: Mapping[str, str] | None = None
 ) -> None:
     """Write the checkpoint: weights first, then the description that vouches for them, and says what they are from."""
-    tensors = {name: t.contiguous() for name, t in fitted.members.model.state_dict().items()}
-    weights = fill(save_tensors(tensors | _forest_tensors(fitted.members.forests), {"digest": BLANK}))
-    transforms = fitted.members.transforms[0]
+    weights = fill(save_tensors(tensors_of(fitted.members), {"digest": BLANK}))
     write_bytes(folder.autoencoder / "weights.safetensors", weights)
     write_json(
         folder.autoencoder / "model.json",
@@ -135,11 +130,7 @@ def save(
             **fitted.about,
             "settings": fitted.settings.model_dump(mode="json"),
             "split": fitted.split,
-            "transform": {
-                "spectra": transforms.spectra.to_json(),
-                "target": transforms.target.to_json(),
-                "context": transforms.context.to_json(),
-            },
+            "transform": fitted.members.transforms[0].to_json(),
             "best_epoch": fitted.members.history.best_epoch,
             "history": fitted.members.history.epochs,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
@@ -215,50 +206,7 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 
 def _rebuild(content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> FittedAutoencoder:
-    settings = Settings.model_validate(content["settings"])
-    transforms = Transforms(
-        SpectraTransform.from_json(content["transform"]["spectra"]),
-        TargetTransform.from_json(content["transform"]["target"]),
-        ContextTransform.from_json(content["transform"]["context"]),
-    )
-    shape = (len(settings.channels), settings.length)
-    if transforms.spectra.standardisation.mean.shape[1:] != shape:
-        raise ValueError(f"the transform's arrays are not of shape {shape}")
-    summary = transforms.spectra.summary.mean.shape[1] if settings.summaries else 0
-    model = Autoencoder(1, settings, transforms.context.width, summary)
-    model.load_state_dict({name: t for name, t in weights.items() if not name.startswith(_FOREST)})
-    history = History(list(content["history"]), int(content["best_epoch"]))
-    forests = None if settings.head == "network" else [_forests(weights, content["split"]["validation"])]
-    return FittedAutoencoder(
-        FittedMembers(model, [transforms], history, forests),
-        settings,
-        {name: str(content[name]) for name in ("experiment", "task", "spectrum_state", "spectrum_inputs")},
-        {name: [str(i) for i in content["split"][name]] for name in ("training", "validation")},
-    )
-
-
-def _forest_tensors(forests: list[Forests] | None) -> dict[str, torch.Tensor]:
-    """Return the first member's forests as tensors; empty where it has none."""
-    if forests is None:
-        return {}
-    return {
-        f"{_FOREST}{grown}.{part}.{name}": torch.from_numpy(array)
-        for grown in ("training", "everything")
-        for part in ("plain", "in_context")
-        for name, array in getattr(getattr(forests[0], grown), part).to_arrays().items()
-    }
-
-
-def _forests(weights: Mapping[str, torch.Tensor], validation: Sequence[str]) -> Forests:
-    """Rebuild the forests from the tensors of a checkpoint."""
-
-    def pair(grown: str) -> ForestPair:
-        return ForestPair(part(f"{_FOREST}{grown}.plain."), part(f"{_FOREST}{grown}.in_context."))
-
-    def part(prefix: str) -> EpochForests:
-        found = {
-            name.removeprefix(prefix): t.numpy() for name, t in weights.items() if name.startswith(prefix)
-        }
-        return EpochForests.from_arrays(found)
-
-    return Forests(pair("training"), pair("everything"), frozenset(map(str, validation)))
+    split = {name: [str(i) for i in content["split"][name]] for name in ("training", "validation")}
+    members = members_from(content, [Transforms.from_json(content["transform"])], weights)
+    about = {name: str(content[name]) for name in ("experiment", "task", "spectrum_state", "spectrum_inputs")}
+    return FittedAutoencoder(members, members.model.settings, about, split)

@@ -7,7 +7,7 @@ diverged counts as the worst finished one, and is marked, so that no outcome is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,40 @@ _UNIFORM = {
 
 class EmbeddingError(ValueError):
     """Data or a checkpoint that the autoencoder cannot use; the message says what would be right."""
+
+
+class KnownOutcomes(Protocol):
+    """Spectra of networks whose outcomes are known, such as a `SpectraDataset`, whose attributes these are."""
+
+    @property
+    def networks(self) -> pd.DataFrame:
+        """One row per network."""
+        ...
+
+    @property
+    def spectra(self) -> pd.DataFrame:
+        """One row per spectrum."""
+        ...
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Outcomes in metric units."""
+        ...
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Whether each network diverged."""
+        ...
+
+    @property
+    def metric(self) -> Metric:
+        """The metric."""
+        ...
+
+    @property
+    def final_epoch(self) -> int:
+        """The last epoch of training."""
+        ...
 
 
 @dataclass(frozen=True)

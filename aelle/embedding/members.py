@@ -6,8 +6,11 @@ only; the networks in neither are as new to it as any other network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -18,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from aelle.config import Autoencoder as Settings
 from aelle.embedding.autoencoder import Autoencoder, Embedded, Inputs
 from aelle.embedding.channels import Measured, require_channels
-from aelle.embedding.dataset import SpectraDataset
+from aelle.embedding.dataset import KnownOutcomes
 from aelle.embedding.forest import KINDS, EpochForests
 from aelle.embedding.optimise import Batch, History, optimise, single_threaded
 from aelle.embedding.transform import ContextTransform, SpectraTransform, TargetTransform
@@ -40,10 +43,23 @@ class Transforms:
     target: TargetTransform
     context: ContextTransform
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {part.name: getattr(self, part.name).to_json() for part in fields(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuild from plain data."""
+        return cls(
+            SpectraTransform.from_json(content["spectra"]),
+            TargetTransform.from_json(content["target"]),
+            ContextTransform.from_json(content["context"]),
+        )
+
 
 @dataclass(frozen=True)
 class ForestPair:
-    """Forests grown on the same networks: on a member's inputs alone, and with architecture and size."""
+    """Forests grown on a member's training networks: on its inputs alone, and with architecture and size."""
 
     plain: EpochForests
     in_context: EpochForests
@@ -56,38 +72,13 @@ class ForestPair:
 
 
 @dataclass(frozen=True)
-class Forests:
-    """The forests of one member. No network is ever predicted by a forest that was grown on it, save where both were.
-
-    A forest stops at no epoch and needs no validation, so networks that are new to the member are predicted by
-    forests grown on its training and validation networks together; its validation networks by forests grown
-    on its training networks, which makes their scores honest inputs of whatever is fitted next.
-    """
-
-    training: ForestPair
-    everything: ForestPair
-    validation: frozenset[str]  # ids of the validation networks
-
-    def predict(
-        self, plain: np.ndarray, in_context: np.ndarray, epochs: np.ndarray, ids: np.ndarray
-    ) -> np.ndarray:
-        """Return both scores of every row, (kinds, 2, rows), of the networks `ids` (rows,)."""
-        held_back = np.array([i in self.validation for i in ids], dtype=bool)
-        scores = np.empty((len(KINDS), 2, len(ids)))
-        for rows, pair in ((held_back, self.training), (~held_back, self.everything)):
-            if rows.any():
-                scores[..., rows] = pair.predict(plain[rows], in_context[rows], epochs[rows])
-        return scores
-
-
-@dataclass(frozen=True)
 class FittedMembers:
     """M trained autoencoders with their transforms, and their forests where the head has any."""
 
     model: Autoencoder
     transforms: list[Transforms]
     history: History
-    forests: list[Forests] | None = None
+    forests: list[ForestPair] | None = None
 
     @torch.no_grad()
     def embed(self, rows: pd.DataFrame, networks: pd.DataFrame) -> tuple[Embedded, Inputs]:
@@ -100,11 +91,9 @@ class FittedMembers:
         Returns:
             the embedding, and the standardised inputs it was made of.
         """
-        measured = self.transforms[0].spectra.measure(rows)
-        inputs = _inputs(self.transforms, measured, networks, self.model.settings.summaries)
-        self.model.eval()
+        inputs = self._inputs(rows, networks)
         with single_threaded():
-            embedded: Embedded = self.model(inputs)
+            embedded: Embedded = self.model.eval()(inputs)
         if self.forests is not None:
             plain, in_context = self._by_parts(embedded, inputs, rows).mean(dim=0)
             embedded = replace(embedded, prediction=plain, prediction_in_context=in_context)
@@ -114,13 +103,19 @@ class FittedMembers:
     def predict_by_parts(self, rows: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Tensor]:
         """Predict with every member, by each part of its head: "network", "extra_trees", "boosting" or some of these.
 
+        What is said of a row does not depend on the rows beside it: a matrix product may sum in another order
+        with other rows, so the network computes in double precision and its scores are rounded to single.
+
         Args:
             rows, networks: as `embed` takes them.
 
         Returns:
             the two scores of each row, (2, M, R): from the latent point alone, and with architecture and size.
         """
-        embedded, inputs = replace(self, forests=None).embed(rows, networks)
+        inputs = self._inputs(rows, networks)
+        doubled = Inputs(*(getattr(inputs, field.name).double() for field in fields(Inputs)))
+        with single_threaded():
+            embedded: Embedded = self._in_double(doubled)
         return dict(zip(self.parts, self._by_parts(embedded, inputs, rows), strict=True))
 
     @property
@@ -130,20 +125,28 @@ class FittedMembers:
             return ("network",)
         return KINDS if self.model.settings.head == "forest" else ("network", *KINDS)
 
+    @cached_property
+    def _in_double(self) -> Autoencoder:
+        return copy.deepcopy(self.model).double().eval()
+
+    def _inputs(self, rows: pd.DataFrame, networks: pd.DataFrame) -> Inputs:
+        measured = self.transforms[0].spectra.measure(rows)
+        return _inputs(self.transforms, measured, networks, self.model.settings.summaries)
+
     def _by_parts(self, embedded: Embedded, inputs: Inputs, rows: pd.DataFrame) -> Tensor:
         """Predictions of each part of the head, (parts, 2, M, R); `embedded` holds those of the network."""
-        network = torch.stack([embedded.prediction, embedded.prediction_in_context])
+        network = torch.stack([embedded.prediction, embedded.prediction_in_context]).float()
         if self.forests is None:
             return network[None]
-        epochs, ids = rows["epoch"].to_numpy(float), rows["network_id"].to_numpy()
+        epochs = rows["epoch"].to_numpy(float)
         members = zip(self.forests, *_forest_inputs(inputs), strict=True)
-        grown = np.stack([f.predict(x, y, epochs, ids) for f, x, y in members], axis=2)
+        grown = np.stack([f.predict(x, y, epochs) for f, x, y in members], axis=2)
         by_forests = torch.from_numpy(grown).float()
         return by_forests if "network" not in self.parts else torch.cat([network[None], by_forests])
 
 
 def fit_members(
-    dataset: SpectraDataset,
+    dataset: KnownOutcomes,
     splits: Sequence[Split],
     settings: Settings,
     seed: int,
@@ -152,40 +155,42 @@ def fit_members(
     """Fit one autoencoder a split; equal arguments give equal results on one machine."""
     require_channels(dataset.spectra, settings.channels)
     measured = Measured.of(dataset.spectra, settings.channels, settings.length)
-    transforms = [_fit_transforms(dataset, measured, split.training, settings) for split in splits]
+    known = np.any([split.training | split.validation for split in splits], axis=0)
+    context = ContextTransform.fit(dataset.networks[known])
+    transforms = [_fit_transforms(dataset, measured, split.training, settings, context) for split in splits]
     with single_threaded():
         rows = _all_rows(dataset, measured, transforms, settings)
         training = _chosen_rows(rows, dataset, [split.training for split in splits])
         validation = _chosen_rows(rows, dataset, [split.validation for split in splits])
-        context, summary = rows.inputs.context.shape[2], rows.inputs.summary.shape[2]
-        model = Autoencoder(len(splits), settings, context, summary, seed)
+        model = Autoencoder(len(splits), settings, context.width, rows.inputs.summary.shape[2], seed)
         history = optimise(model, training, validation, settings, on_epoch)
         forests = None if settings.head == "network" else _grow_forests(dataset, rows, splits, settings, seed)
     return FittedMembers(model, transforms, history, forests)
 
 
 def _grow_forests(
-    dataset: SpectraDataset, rows: Batch, splits: Sequence[Split], settings: Settings, seed: int
-) -> list[Forests]:
-    """Grow each member's forests, on its training networks and on those it knows altogether."""
+    dataset: KnownOutcomes, rows: Batch, splits: Sequence[Split], settings: Settings, seed: int
+) -> list[ForestPair]:
+    """Grow each member's forests on its training networks: what it says of its validation networks is honest."""
     network, epochs = dataset.spectra["network"].to_numpy(), dataset.spectra["epoch"].to_numpy(float)
     inputs, grown = _forest_inputs(rows.inputs), []
-
-    def pair(member: int, networks: np.ndarray) -> ForestPair:
-        seen = networks[network]
-        scores = rows.scores[member].numpy()[seen]
-        return ForestPair(
-            *(
-                EpochForests.fit(x[member][seen], epochs[seen], scores, settings.forest_trees, seed + member)
-                for x in inputs
-            )
-        )
-
     for member, split in enumerate(splits):
-        validation = frozenset(dataset.networks.index[split.validation])
-        known = split.training | split.validation
-        grown.append(Forests(pair(member, split.training), pair(member, known), validation))
+        seen = split.training[network]
+        scores = rows.scores[member].numpy()[seen]
+        pair = (
+            EpochForests.fit(x[member][seen], epochs[seen], scores, settings.forest_trees, seed + member)
+            for x in inputs
+        )
+        grown.append(ForestPair(*pair))
     return grown
+
+
+def forest_inputs(
+    transforms: Sequence[Transforms], rows: pd.DataFrame, networks: pd.DataFrame, with_summaries: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the forests see of rows of spectra, (M, R, …): without architecture and size, and with them."""
+    measured = transforms[0].spectra.measure(rows)
+    return _forest_inputs(_inputs(transforms, measured, networks, with_summaries))
 
 
 def _forest_inputs(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +199,7 @@ def _forest_inputs(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     return plain, np.concatenate([plain, inputs.context.numpy()], axis=2)
 
 
-def fit_transforms(dataset: SpectraDataset, training: np.ndarray, settings: Settings) -> Transforms:
+def fit_transforms(dataset: KnownOutcomes, training: np.ndarray, settings: Settings) -> Transforms:
     """Fit the transforms of one member on its training networks.
 
     Raises:
@@ -202,19 +207,25 @@ def fit_transforms(dataset: SpectraDataset, training: np.ndarray, settings: Sett
     """
     require_channels(dataset.spectra, settings.channels)
     measured = Measured.of(dataset.spectra, settings.channels, settings.length)
-    return _fit_transforms(dataset, measured, training, settings)
+    return _fit_transforms(
+        dataset, measured, training, settings, ContextTransform.fit(dataset.networks[training])
+    )
 
 
 def _fit_transforms(
-    dataset: SpectraDataset, measured: Measured, training: np.ndarray, settings: Settings
+    dataset: KnownOutcomes,
+    measured: Measured,
+    training: np.ndarray,
+    settings: Settings,
+    context: ContextTransform,
 ) -> Transforms:
     seen = measured.rows(training[dataset.spectra["network"].to_numpy()])
     return Transforms(
         SpectraTransform.fit_measured(seen, settings.channels, dataset.final_epoch),
         TargetTransform.fit(dataset.targets[training], dataset.diverged[training], dataset.metric),
-        # The names of the architectures are part of the question, so all members share them; a network whose
-        # architecture a member never saw meets untrained weights, as it must.
-        ContextTransform.fit(dataset.networks),
+        # All members share the names of the architectures that any of them saw; a network whose architecture a
+        # member never saw meets untrained weights, as it must.
+        context,
     )
 
 
@@ -251,7 +262,7 @@ def _inputs(
 
 
 def _all_rows(
-    dataset: SpectraDataset, measured: Measured, transforms: Sequence[Transforms], settings: Settings
+    dataset: KnownOutcomes, measured: Measured, transforms: Sequence[Transforms], settings: Settings
 ) -> Batch:
     """Return all rows of a dataset as each member sees them."""
     network = dataset.spectra["network"].to_numpy()
@@ -260,7 +271,7 @@ def _all_rows(
     return Batch(inputs, torch.from_numpy(scores), torch.ones(scores.shape))
 
 
-def _chosen_rows(rows: Batch, dataset: SpectraDataset, masks: Sequence[np.ndarray]) -> Batch:
+def _chosen_rows(rows: Batch, dataset: KnownOutcomes, masks: Sequence[np.ndarray]) -> Batch:
     """Gather the rows of each member's own networks, padded with rows of weight zero to equal numbers."""
     network = dataset.spectra["network"].to_numpy()
     chosen = [torch.from_numpy(np.flatnonzero(mask[network])) for mask in masks]

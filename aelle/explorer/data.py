@@ -233,7 +233,7 @@ def _optional_parquet(path: Path, needed: list[str], notes: list[str]) -> pd.Dat
     """Read a Parquet file that may be missing; note in words where it is damaged."""
     if not path.is_file():
         return None
-    stage = "train" if path.stem == "latents" else "predict"
+    stage = "train" if path.stem == "latents" else "evaluate"
     try:
         frame = open_parquet(path).read().to_pandas()
     except RecordsError as error:

@@ -1,36 +1,60 @@
 """Cross-validated early prediction: every method at every spectrum epoch, on networks it has not seen.
 
-Folds are cut by network. Everything that is fitted (transforms, autoencoder, regressors, the scale of the
-target) sees the training networks of its fold only.
+Folds are cut by network. Everything that is fitted sees the training networks of its fold only, and predicts the others
+as a saved predictor would predict new ones. What `save` keeps is one of the methods that were judged, fitted on all
+networks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from aelle.embedding.dataset import SpectraDataset, load_dataset
-from aelle.prediction import early
+from aelle.prediction.aelle import WITH_ALL
 from aelle.prediction.checks import require_varied, warnings_of
-from aelle.prediction.cross_validation import assign_folds, cross_validate, prediction_epochs
+from aelle.prediction.costs import costs_at, seconds_per_network
+from aelle.prediction.cross_validation import cross_validate
 from aelle.prediction.errors import PredictionError
-from aelle.prediction.intervals import coverage_and_width
-from aelle.prediction.known import seconds_per_network
-from aelle.prediction.ladder import BASELINES, Method
-from aelle.prediction.metrics import difference_interval, scores_of, spearman, spearman_interval
+from aelle.prediction.folds import assign_folds, prediction_epochs
+from aelle.prediction.ladder import ladder
+from aelle.prediction.method import Method
+from aelle.prediction.metrics import (
+    coverage_and_width,
+    percentile_interval,
+    resampled_spearman,
+    scores_of,
+    spearman,
+)
+from aelle.prediction.predictor import Predictor
 from aelle.prediction.report import Report, headline_of
 from aelle.prediction.report_page import render_page
-from aelle.records import ExperimentFolder, write_bytes, write_frame, write_json
+from aelle.prediction.table import Table
+from aelle.records import (
+    ExperimentFolder,
+    digest_of,
+    records_digest,
+    write_bytes,
+    write_frame,
+    write_json,
+)
 
-__all__ = ["PredictionError", "Report", "assign_folds", "cross_validate", "predict", "prediction_epochs"]
+__all__ = ["PredictionError", "Report", "evaluate"]
 
 
-def predict(folder: ExperimentFolder, *, progress: bool = True) -> Report:
+def evaluate(folder: ExperimentFolder | str | Path, *, save: bool = False, progress: bool = True) -> Report:
     """Cross-validate all methods on an experiment's records and write the report.
 
     Writes predictions.parquet, report.json and report.html; where it raises, nothing has been written.
+
+    Args:
+        folder: the experiment's folder.
+        save: also fit "AeLLE + curve + hyperparameters" on all networks, and keep it in FOLDER/predictor.
+        progress: draw a progress bar.
 
     Raises:
         RecordsError: for a missing, empty, corrupt or foreign folder.
@@ -38,32 +62,56 @@ def predict(folder: ExperimentFolder, *, progress: bool = True) -> Report:
         PredictionError: for an epoch without enough spectra, too few finished networks for the folds, or too
             few networks with an outcome of their own.
     """
+    if not isinstance(folder, ExperimentFolder):
+        folder = ExperimentFolder(Path(folder))
+    records = records_digest(folder)  # before they are read: a collection may be adding to them
     dataset = load_dataset(folder).require_predictable()
-    assign_folds(dataset)  # too few networks are refused before what is wrong with their values
+    folds = assign_folds(dataset)  # too few networks are refused before what is wrong with their values
     require_varied(dataset)
-    predictions, fit_seconds = cross_validate(dataset, progress=progress)
-    report = evaluate(dataset, predictions, fit_seconds)
+    table, methods = Table.of_dataset(dataset, prediction_epochs(dataset)), ladder(dataset.experiment)
+    keep = next(method for method in methods if method.name == WITH_ALL) if save else None
+    workers = dataset.experiment.training.workers
+    predictions, seconds, kept = cross_validate(
+        table, folds, methods, keep=keep, workers=workers, progress=progress
+    )
+    report = report_of(dataset, methods, predictions, seconds)
     page = render_page(report)
-    write_frame(folder.predictions, predictions)
-    write_json(folder.report, report.to_json())
+    write_frame(folder.predictions, predictions, {"records": records})
+    write_json(folder.report, report.to_json(), {"predictions": digest_of(folder.predictions)})
     write_bytes(folder.report.with_suffix(".html"), page.encode())
+    if kept is not None:
+        predictor = Predictor(dataset.experiment, dataset.state, dataset.inputs, WITH_ALL, kept)
+        predictor.save(folder.root / "predictor")
     return report
 
 
-def evaluate(
-    dataset: SpectraDataset, predictions: pd.DataFrame, fit_seconds: dict[tuple[int, str], float]
+def report_of(
+    dataset: SpectraDataset,
+    methods: Sequence[Method],
+    predictions: pd.DataFrame,
+    fit_seconds: dict[str, float],
 ) -> Report:
     """Turn cross-validated predictions into the report's numbers."""
-    epochs = sorted(int(epoch) for epoch in predictions["epoch"].unique())
-    rows = [
-        _row(dataset, epoch, method, predictions, fit_seconds[epoch, method.name])
-        for epoch in epochs
-        for method in METHODS
-        if epoch >= method.first_epoch
-    ]
-    comparisons = [_comparison(dataset, epoch, rows, predictions) for epoch in epochs]
-    at_epoch = predictions.groupby("epoch")["network_id"].nunique()
     setting = dataset.experiment.prediction
+    epochs = sorted(int(epoch) for epoch in predictions["epoch"].unique())
+    rows: list[dict[str, Any]] = []
+    comparisons = []
+    for epoch in epochs:
+        at_epoch = predictions[predictions["epoch"] == epoch]
+        shown = [method for method in methods if epoch >= method.first_epoch]
+        parts = {m.name: at_epoch[at_epoch["method"] == m.name].sort_values("network_id") for m in shown}
+        actual = parts[shown[0].name]["actual"].to_numpy(float)
+        said = np.stack([part["predicted"].to_numpy(float) for part in parts.values()])
+        resampled = resampled_spearman(actual, said, setting.bootstrap, dataset.experiment.seed)
+        costs = seconds_per_network(dataset, epoch)
+        found = [
+            {"epoch": epoch, **_row(dataset, method, parts[method.name], drawn, costs)}
+            | {"fit_seconds": fit_seconds[method.name]}
+            for method, drawn in zip(shown, resampled, strict=True)
+        ]
+        rows += found
+        comparisons.append(_comparison(found, resampled, setting.confidence))
+    counts = predictions.groupby("epoch")["network_id"].nunique()
     return Report(
         headline=headline_of(comparisons),
         experiment=dataset.experiment.name,
@@ -75,7 +123,7 @@ def evaluate(
         diverged=int(dataset.diverged.sum()),
         infinite_exponents=dataset.infinite_exponents,
         excluded=dataset.excluded,
-        without_spectrum={epoch: len(dataset.networks) - int(at_epoch[epoch]) for epoch in epochs},
+        without_spectrum={epoch: len(dataset.networks) - int(counts[epoch]) for epoch in epochs},
         folds=int(predictions["fold"].nunique()),
         leave_out=setting.leave_out,
         confidence=setting.confidence,
@@ -83,90 +131,72 @@ def evaluate(
         epochs=epochs,
         rows=rows,
         comparisons=comparisons,
-        costs=[_cost(dataset, epoch) for epoch in epochs],
+        costs=[costs_at(dataset, epoch) for epoch in epochs],
         warnings=warnings_of(dataset),
     )
 
 
-_AELLE_METHODS = tuple(Method(name, lambda *_: np.empty(0), needs_spectrum=True) for name in early.METHODS)
-METHODS = (*BASELINES, *_AELLE_METHODS)
-
-
-def _pair(predictions: pd.DataFrame, epoch: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    chosen = predictions[(predictions["epoch"] == epoch) & (predictions["method"] == name)]
-    return chosen["actual"].to_numpy(float), chosen["predicted"].to_numpy(float)
-
-
-def _within_folds(predictions: pd.DataFrame, epoch: int, name: str) -> float:
-    """Mean of the folds' own correlations, blind to shifts between folds: the fair one for groups left out."""
-    chosen = predictions[(predictions["epoch"] == epoch) & (predictions["method"] == name)]
-    folds = [spearman(f["actual"].to_numpy(), f["predicted"].to_numpy()) for _, f in chosen.groupby("fold")]
-    return float(np.mean(folds))
-
-
 def _row(
-    dataset: SpectraDataset, epoch: int, method: Method, predictions: pd.DataFrame, fit_seconds: float
+    dataset: SpectraDataset,
+    method: Method,
+    part: pd.DataFrame,
+    resampled: np.ndarray,
+    costs: tuple[float, float],
 ) -> dict[str, Any]:
-    setting = dataset.experiment.prediction
-    actual, predicted = _pair(predictions, epoch, method.name)
-    low, high = spearman_interval(
-        actual, predicted, setting.bootstrap, setting.confidence, dataset.experiment.seed
+    actual, predicted, lower, upper = (
+        part[name].to_numpy(float) for name in ("actual", "predicted", "lower", "upper")
     )
-    chosen = predictions[(predictions["epoch"] == epoch) & (predictions["method"] == method.name)]
-    bounds = (chosen[end].to_numpy(float) for end in ("lower", "upper"))
-    coverage, width = coverage_and_width(actual, *bounds)
-    training, spectra = seconds_per_network(dataset, epoch)
+    low, high = percentile_interval(resampled, dataset.experiment.prediction.confidence)
+    coverage, width = coverage_and_width(actual, lower, upper)
+    training, spectra = costs
     return {
-        "epoch": epoch,
         "method": method.name,
-        "family": "AeLLE" if method.name in early.METHODS else "baseline",
-        "networks": len(actual),
+        "family": method.family,
+        "reads": sorted(method.reads),
+        "networks": len(part),
         **scores_of(actual, predicted, dataset.metric.higher_is_better),
-        "spearman_within_folds": _within_folds(predictions, epoch, method.name),
+        "spearman_within_folds": _within_folds(part),
         "spearman_low": low,
         "spearman_high": high,
         "coverage": coverage,
         "interval_width": width,
-        "seconds": training * method.needs_training + spectra * method.needs_spectrum,
-        "fit_seconds": fit_seconds,
+        "seconds": training * (method.reads != {"hyperparameters"}) + spectra * ("spectrum" in method.reads),
     }
 
 
-def _cost(dataset: SpectraDataset, epoch: int) -> dict[str, Any]:
-    """What training to an epoch and the spectra up to it cost, in mean seconds a network."""
-    training, spectra = seconds_per_network(dataset, epoch)
-    whole, _ = seconds_per_network(dataset, dataset.final_epoch)
-    return {
-        "epoch": epoch,
-        "train_seconds": training,
-        "spectrum_seconds": spectra,
-        "whole_training_seconds": whole,
-        "spectrum_share_of_whole_training": spectra / whole if whole > 0 else float("nan"),
-    }
+def _within_folds(part: pd.DataFrame) -> float:
+    """Mean of the folds' own correlations, blind to shifts between folds: the fair one for groups left out."""
+    folds = [spearman(f["actual"].to_numpy(), f["predicted"].to_numpy()) for _, f in part.groupby("fold")]
+    return float(np.mean(folds))
 
 
-def _comparison(
-    dataset: SpectraDataset, epoch: int, rows: list[dict[str, Any]], predictions: pd.DataFrame
-) -> dict[str, Any]:
-    """Best AeLLE method against best baseline at one epoch, with the interval of the paired difference."""
-    best = {
-        family: max(
-            (row for row in rows if row["epoch"] == epoch and row["family"] == family),
-            key=lambda row: -2.0 if np.isnan(row["spearman"]) else row["spearman"],
-        )
+def _comparison(rows: list[dict[str, Any]], resampled: np.ndarray, confidence: float) -> dict[str, Any]:
+    """Best AeLLE method against best baseline at one epoch, and what cannot be told apart from the best of all."""
+
+    def value(place: int) -> float:
+        spearman = rows[place]["spearman"]
+        return -2.0 if np.isnan(spearman) else spearman
+
+    def difference(first: int, second: int) -> tuple[float, float]:
+        return percentile_interval(resampled[first] - resampled[second], confidence)
+
+    ours, theirs = (
+        max((i for i, row in enumerate(rows) if row["family"] == family), key=value)
         for family in ("AeLLE", "baseline")
-    }
-    setting = dataset.experiment.prediction
-    actual, ours = _pair(predictions, epoch, best["AeLLE"]["method"])
-    _, theirs = _pair(predictions, epoch, best["baseline"]["method"])
-    low, high = difference_interval(
-        actual, ours, theirs, setting.bootstrap, setting.confidence, dataset.experiment.seed
     )
+    best = max((ours, theirs), key=value)
+    alike = [i for i in range(len(rows)) if i == best or difference(best, i)[0] <= 0]
+    low, high = difference(ours, theirs)
     return {
-        "epoch": epoch,
-        "aelle": best["AeLLE"],
-        "baseline": best["baseline"],
-        "difference": best["AeLLE"]["spearman"] - best["baseline"]["spearman"],
+        "epoch": rows[0]["epoch"],
+        "aelle": rows[ours],
+        "baseline": rows[theirs],
+        "difference": rows[ours]["spearman"] - rows[theirs]["spearman"],
         "difference_low": low,
         "difference_high": high,
+        "not_told_apart": [rows[i]["method"] for i in sorted(alike, key=value, reverse=True)],
+        "informative": [row["method"] for row in rows if row["spearman_low"] > 0],
+        "informative_spectra": [
+            row["method"] for row in rows if row["spearman_low"] > 0 and row["reads"] == ["spectrum"]
+        ],
     }

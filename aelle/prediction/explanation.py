@@ -1,96 +1,127 @@
-"""A prediction of a saved predictor in words: what moved it, and what to beware of."""
+"""AeLLE's predictions in words: what moved them, what they rest on, and what to beware of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from aelle.prediction.new_networks import CURVES, NewNetworks
-from aelle.prediction.occlusion import BANDS, GROWTH, band_of, exponents_in_words
-from aelle.prediction.stage import METRIC, Stage
-
-if TYPE_CHECKING:
-    from aelle.prediction.predictor import Predictor
+from aelle.prediction.aelle import FittedAelle
+from aelle.prediction.occlusion import BANDS, GROWTH, MedianSpectra, band_of, exponents_in_words
+from aelle.prediction.table import CURVES, Table
 
 _SMALLEST = 0.005  # of the range of outcomes; what moves less is not worth naming
 _NAMED = 2
 
 
-def explain(predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndarray) -> list[str]:
-    """Say of each network which bands of its spectrum, its readout growth or its curve moved the prediction most.
+@dataclass(frozen=True)
+class Explainer:
+    """Explains the predictions of a fitted AeLLE."""
 
-    `aelle` holds AeLLE's scores (networks, heads) of the spectra as they are.
-    """
-    predicted = _predicted(stage, aelle, new.networks)
-    bands = range(len(BANDS) - 1)
-    moved = predicted - _without_bands(predictor, new, stage)
-    curve = _moved_by_curve(predictor, new, stage, aelle, predicted)
-    growth = _moved_by_growth(predictor, new, stage, predicted)
-    at_epoch = new.spectra[new.spectra["epoch"] == stage.epoch].set_index("network_id")
-    own, grown = at_epoch["spectrum"], at_epoch.reindex(columns=[GROWTH])[GROWTH]
-    smallest = _SMALLEST * float(np.ptp(predictor.table.targets))
-    sentences = []
-    for i, network in enumerate(new.networks.index):
-        spectrum = np.asarray(own[network], float)
-        parts = [
-            (moved[band, i], _band_in_words(predictor, spectrum, stage.epoch, band))
-            for band in bands
-            if np.ptp(band_of(band, len(spectrum))) > 0
+    method: FittedAelle
+
+    @cached_property
+    def medians(self) -> MedianSpectra:
+        """The median spectra of the training networks."""
+        length = self.method.reader.ensembles[0].model.settings.length
+        return MedianSpectra.fit(self.method.training.spectra, length)
+
+    def describe(self, table: Table, explain: bool) -> pd.DataFrame:
+        """Say of networks that can be predicted why, what is used and what to beware of; one row each.
+
+        Without `explain` no reason is given, which takes most of the time.
+        """
+        read: dict[int, tuple[tuple[int, ...], str]] = {}  # views and what else is used, by position
+        for (views, known), chosen in self.method.groups(table).items():
+            words = ", ".join(("spectrum", *known))
+            read |= dict.fromkeys(np.flatnonzero(chosen).tolist(), (views, words))
+        views_read, used = zip(*(read[i] for i in range(len(table))), strict=True)
+        why = self._why(table) if explain else [""] * len(table)
+        return pd.DataFrame(
+            {"why": why, "used": used, "warning": self._warnings(table, views_read)},
+            index=table.networks.index,
+        )
+
+    def _why(self, table: Table) -> list[str]:
+        """Say which bands of the spectrum, the readout growth or the curve moved each prediction most."""
+        predicted, medians = self._predicted(table), self.medians
+        moved = [
+            predicted - self._predicted(replace(table, spectra=medians.occlude(table.spectra, band)))
+            for band in range(len(BANDS) - 1)
         ]
-        if growth is not None:
-            parts.append((growth[i], _growth_in_words(predictor, grown[network], stage.epoch)))
-        if curve is not None:
+        views = [set(self.method.reader.views[place]) for place in range(len(self.method.reader.views))]
+        grown = np.array(
+            [any(GROWTH in views[p] for p in read) for read in self.method.reader.readable(table)]
+        )
+        growth = np.zeros(len(table))
+        if grown.any():
+            without = replace(table, spectra=medians.occlude_growth(table.spectra))
+            growth = predicted - self._predicted(without)
+        curve = predicted - self._predicted(self._with_median_curves(table))
+        smallest = _SMALLEST * float(np.ptp(self.method.training.targets))
+        spectra = table.list_at("spectrum", table.epoch)
+        growths = table.list_at(GROWTH, table.epoch) if GROWTH in table.spectra else spectra
+        sentences = []
+        for i, spectrum in enumerate(spectra):
+            parts = [
+                (moved[band][i], self._band_in_words(spectrum, table.epoch, band))
+                for band in range(len(BANDS) - 1)
+                if np.ptp(band_of(band, len(spectrum))) > 0
+            ]
+            if grown[i]:
+                parts.append((growth[i], self._growth_in_words(growths[i], table.epoch)))
             parts.append((curve[i], "its learning curve"))
-        sentences.append(_sentence(parts, smallest))
-    return sentences
+            sentences.append(_sentence(parts, smallest))
+        return sentences
 
+    def _predicted(self, table: Table) -> np.ndarray:
+        predicted = self.method.predict(table, np.ones(len(table), dtype=bool))["predicted"]
+        return predicted.to_numpy(float)
 
-def _predicted(stage: Stage, aelle: np.ndarray, networks: pd.DataFrame) -> np.ndarray:
-    return stage.target.invert(stage.score(aelle, networks))
+    def _with_median_curves(self, table: Table) -> Table:
+        """Put the medians of the training networks in the place of the learning curves, where there are any."""
+        records = table.records.copy()
+        for name in CURVES:
+            curves = self.method.training.curve(name)
+            medians = {e: np.nanmedian(c) for e, c in enumerate(curves.T) if np.isfinite(c).any()}
+            median = records["epoch"].map(medians)
+            records[name] = median.where(pd.to_numeric(records[name], errors="coerce").notna())
+        return replace(table, records=records)
 
+    def _growth_in_words(self, growth: np.ndarray, epoch: int) -> str:
+        if not np.isfinite(growth).all():  # read by its average
+            return "its readout growth"
+        higher = self.medians.growth_difference(growth, epoch) > 0
+        return f"readout growth {'higher' if higher else 'lower'} than the median network's"
 
-def _without_bands(predictor: Predictor, new: NewNetworks, stage: Stage) -> np.ndarray:
-    """Predict with each band occluded in turn: (bands, networks)."""
-    occluded = (predictor.medians.occlude(new.spectra, band) for band in range(len(BANDS) - 1))
-    scored = (predictor.score_spectra(spectra, new.networks, stage) for spectra in occluded)
-    return np.stack([_predicted(stage, aelle, new.networks) for aelle in scored])
+    def _band_in_words(self, spectrum: np.ndarray, epoch: int, band: int) -> str:
+        higher = self.medians.difference(spectrum, epoch, band) > 0
+        exponents = exponents_in_words(band, len(spectrum))
+        return f"{exponents} {'higher' if higher else 'lower'} than the median network's"
 
-
-def _moved_by_growth(
-    predictor: Predictor, new: NewNetworks, stage: Stage, predicted: np.ndarray
-) -> np.ndarray | None:
-    """What readout growth moved, against that of the median training network."""
-    if not any(GROWTH in predictor.views[view] for view in stage.views):
-        return None
-    spectra = predictor.medians.occlude_growth(new.spectra)
-    return predicted - _predicted(stage, predictor.score_spectra(spectra, new.networks, stage), new.networks)
-
-
-def _growth_in_words(predictor: Predictor, growth: Any, epoch: int) -> str:
-    if growth is None:  # read by its average
-        return "its readout growth"
-    higher = predictor.medians.growth_difference(np.asarray(growth, float), epoch) > 0
-    return f"readout growth {'higher' if higher else 'lower'} than the median network's"
-
-
-def _moved_by_curve(
-    predictor: Predictor, new: NewNetworks, stage: Stage, aelle: np.ndarray, predicted: np.ndarray
-) -> np.ndarray | None:
-    """What the learning curve moved, against that of the median training network."""
-    if METRIC not in stage.used:
-        return None
-    columns = predictor.table.curve(CURVES, stage.epoch)
-    networks = new.networks.copy()
-    networks[columns] = predictor.table.frame[columns].median().to_numpy()
-    return predicted - _predicted(stage, aelle, networks)
-
-
-def _band_in_words(predictor: Predictor, spectrum: np.ndarray, epoch: int, band: int) -> str:
-    higher = predictor.medians.difference(spectrum, epoch, band) > 0
-    return f"{exponents_in_words(band, len(spectrum))} {'higher' if higher else 'lower'} than the median network's"
+    def _warnings(self, table: Table, views: Sequence[tuple[int, ...]]) -> list[str]:
+        """Say of each network in what it is unlike all that were learnt from; "" where in nothing."""
+        training = self.method.training.networks
+        architectures, sizes = set(training["architecture"].dropna()), training["hidden_size"].astype(float)
+        smallest, largest = sizes.min(), sizes.max()
+        spectra, found = table.list_at("spectrum", table.epoch), []
+        for i, (architecture, size) in enumerate(
+            zip(table.networks["architecture"], table.networks["hidden_size"], strict=True)
+        ):
+            words = []
+            if isinstance(architecture, str) and architecture not in architectures:
+                words.append(f"architecture {architecture} was not among the training networks")
+            if pd.notna(size) and not smallest <= size <= largest:
+                words.append(f"size {int(size)} lies outside {int(smallest)} to {int(largest)}")
+            if self.medians.outside(spectra[i], table.epoch):
+                words.append("its spectrum lies outside all that were learnt from: another unit or drive?")
+            if missing := _unread(self.method.reader.views, views[i]):
+                words.append(f"read without {', '.join(missing)}, which its records lack")
+            found.append("; ".join(words))
+        return found
 
 
 def _sentence(parts: list[tuple[float, str]], smallest: float) -> str:
@@ -102,31 +133,6 @@ def _sentence(parts: list[tuple[float, str]], smallest: float) -> str:
 
 def _signed(change: float) -> str:
     return f"{change:+.2g}".replace("-", "−")
-
-
-def warnings_of(
-    predictor: Predictor, new: NewNetworks, epoch: int, views_by: Sequence[tuple[int, ...]]
-) -> list[str]:
-    """Say of each network in what it is unlike all that the predictor has seen; "" where in nothing.
-
-    `views_by` holds the positions of the views that each network was read by.
-    """
-    table = predictor.table
-    own = new.spectra[new.spectra["epoch"] == epoch].set_index("network_id")
-    smallest, largest = table.frame["hidden_size"].min(), table.frame["hidden_size"].max()
-    found = []
-    for (network, row), views in zip(new.networks.iterrows(), views_by, strict=True):
-        words = []
-        if isinstance(row["architecture"], str) and row["architecture"] not in table.size.architectures:
-            words.append(f"architecture {row['architecture']} was not among the training networks")
-        if pd.notna(row["hidden_size"]) and not smallest <= row["hidden_size"] <= largest:
-            words.append(f"size {int(row['hidden_size'])} lies outside {int(smallest)} to {int(largest)}")
-        if predictor.medians.outside(np.asarray(own.at[network, "spectrum"], float), epoch):
-            words.append("its spectrum lies outside all that were learnt from: another unit or drive?")
-        if missing := _unread(predictor.views, views):
-            words.append(f"read without {', '.join(missing)}, which its records lack")
-        found.append("; ".join(words))
-    return found
 
 
 def _unread(views: Sequence[Sequence[str]], read: tuple[int, ...]) -> list[str]:

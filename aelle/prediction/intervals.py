@@ -9,15 +9,14 @@ narrow where many networks end alike and wide where few do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from aelle.embedding.dataset import SpectraDataset
 from aelle.embedding.transform import TargetTransform
-from aelle.prediction.ladder import BASELINES
 from aelle.records import Metric
 
 _END = 0.35  # a tenth of the range of standardised ranks
@@ -123,57 +122,45 @@ def natural_limits(metric: Metric, seen: np.ndarray) -> tuple[float, float]:
     return (0.0, np.inf) if not metric.higher_is_better and seen.min() >= 0 else (-np.inf, np.inf)
 
 
-def coverage_and_width(actual: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> tuple[float, float]:
-    """Share of outcomes inside their interval, and the intervals' mean width; NaN where there are none."""
-    known = np.isfinite(lower) & np.isfinite(upper)
-    if not known.any():
-        return float("nan"), float("nan")
-    inside = (actual >= lower) & (actual <= upper)
-    return float(inside[known].mean()), float((upper - lower)[known].mean())
+@dataclass(frozen=True)
+class ScoreInterval:
+    """Scores → values and intervals in metric units.
 
-
-def with_intervals(dataset: SpectraDataset, folds: np.ndarray, rows: pd.DataFrame) -> pd.DataFrame:
-    """Give the predictions among rows of the cross-validation their intervals, fold by fold.
-
-    Args:
-        dataset, folds: networks with outcomes, and their folds.
-        rows: method, epoch, network, fold, predicted (metric units), for_interval.
-
-    Returns:
-        the rows that are not `for_interval`, with lower and upper.
+    Attributes:
+        target: outcomes ↔ scores, of the training networks.
+        actual, said: (n,) scores of the calibration networks, and what was said of them by a model that had
+            not learnt from them.
+        level: probability with which an interval is to cover.
     """
-    level = dataset.experiment.prediction.interval
-    unfitted = {method.name for method in BASELINES if method.in_metric_units}
-    frames = []
-    for (name, _), part in rows.groupby(["method", "epoch"], sort=False):
-        predictions = part[~part["for_interval"]]
-        for fold, mine in predictions.groupby("fold"):
-            if name in unfitted:
-                others = predictions[predictions["fold"] != fold]
-                lower, upper = _plain_interval(dataset, folds != fold, others, mine, level)
-            else:
-                others = part[part["for_interval"] & (part["fold"] == fold)]
-                lower, upper = _score_interval(dataset, folds != fold, others, mine, level)
-            frames.append(mine.assign(lower=lower, upper=upper))
-    return pd.concat(frames, ignore_index=True).drop(columns="for_interval")
+
+    target: TargetTransform
+    actual: np.ndarray
+    said: np.ndarray
+    level: float
+
+    def predict(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return predicted, lower and upper."""
+        scale = Scale(self.target)
+        clipped = scale.clip(scores)
+        bounds = conformal_interval(self.actual, scale.clip(self.said), clipped, self.level)
+        return self.target.invert(clipped), *scale.bounds(*bounds)
 
 
-def _score_interval(
-    dataset: SpectraDataset, training: np.ndarray, others: pd.DataFrame, mine: pd.DataFrame, level: float
-) -> tuple[np.ndarray, np.ndarray]:
-    target = TargetTransform.fit(dataset.targets[training], dataset.diverged[training], dataset.metric)
-    scale = Scale(target)
-    actual = scale.score(dataset.targets[others["network"].to_numpy(int)])
-    said, predicted = (target.apply(frame["predicted"].to_numpy(float)) for frame in (others, mine))
-    return scale.bounds(*conformal_interval(actual, said, predicted, level))
+@dataclass(frozen=True)
+class PlainInterval:
+    """Intervals of a method that fits nothing: in metric units, since it may err to one side by any amount."""
+
+    actual: np.ndarray  # outcomes of the calibration networks
+    said: np.ndarray  # what was predicted for them
+    level: float
+    limits: tuple[float, float]  # that no value can pass
+
+    def predict(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return predicted, lower and upper."""
+        lower, upper = conformal_interval(self.actual, self.said, values, self.level, symmetric=False)
+        return values, np.clip(lower, *self.limits), np.clip(upper, *self.limits)
 
 
-def _plain_interval(
-    dataset: SpectraDataset, training: np.ndarray, others: pd.DataFrame, mine: pd.DataFrame, level: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of a method that fits nothing: in metric units, since it may err to one side by any amount."""
-    actual = dataset.targets[others["network"].to_numpy(int)]
-    said, predicted = (frame["predicted"].to_numpy(float) for frame in (others, mine))
-    limits = natural_limits(dataset.metric, dataset.targets[training])
-    lower, upper = conformal_interval(actual, said, predicted, level, symmetric=False)
-    return np.clip(lower, *limits), np.clip(upper, *limits)
+def as_frame(networks: pd.Index, predicted: tuple[np.ndarray, np.ndarray, np.ndarray]) -> pd.DataFrame:
+    """Set predicted, lower and upper beside each other, one row per network."""
+    return pd.DataFrame(dict(zip(("predicted", "lower", "upper"), predicted, strict=True)), index=networks)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy import stats
 from sklearn.metrics import mean_absolute_error, r2_score
@@ -24,11 +22,38 @@ def spearman(actual: np.ndarray, predicted: np.ndarray, axis: int = -1) -> np.nd
     return correlation
 
 
+def resampled_spearman(actual: np.ndarray, predicted: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Spearman's ρ of several predictions on the same bootstrap resamples of the networks.
+
+    Args:
+        actual: (n,) outcomes.
+        predicted: (methods, n).
+        resamples: how often n networks are drawn with replacement.
+        seed: of the draws.
+
+    Returns:
+        (methods, resamples); NaN where a resample leaves one side constant, or a prediction is constant as a whole.
+    """
+    drawn = np.random.default_rng(seed).integers(len(actual), size=(resamples, len(actual)))
+    resampled = np.stack([spearman(actual[drawn], said[drawn]) for said in predicted])
+    undefined = np.isnan(spearman(np.broadcast_to(actual, predicted.shape), predicted))
+    return np.where(undefined[:, None], np.nan, resampled)
+
+
+def percentile_interval(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Percentile bootstrap interval (Efron 1979) of a statistic that was resampled; (nan, nan) where undefined."""
+    if np.isnan(resampled).all():
+        return float("nan"), float("nan")
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
+
+
 def spearman_interval(
     actual: np.ndarray, predicted: np.ndarray, resamples: int, confidence: float, seed: int
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of Spearman's ρ over networks; (nan, nan) where ρ is undefined."""
-    return _interval((actual, predicted), spearman, resamples, confidence, seed)
+    return percentile_interval(resampled_spearman(actual, predicted[None], resamples, seed)[0], confidence)
 
 
 def difference_interval(
@@ -40,32 +65,8 @@ def difference_interval(
     seed: int,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of ρ(first) - ρ(second), both on the same resampled networks."""
-
-    def difference(a: np.ndarray, f: np.ndarray, s: np.ndarray, axis: int = -1) -> np.ndarray:
-        return spearman(a, f, axis) - spearman(a, s, axis)
-
-    return _interval((actual, first, second), difference, resamples, confidence, seed)
-
-
-def _interval(
-    data: tuple[np.ndarray, ...], statistic: Any, resamples: int, confidence: float, seed: int
-) -> tuple[float, float]:
-    if not np.isfinite(statistic(*data)):
-        return (float("nan"), float("nan"))
-    # The resampling itself is scipy's; a resample in which one side is constant has no ρ and is passed over.
-    result = stats.bootstrap(
-        data,
-        statistic,
-        paired=True,
-        vectorized=True,
-        n_resamples=resamples,
-        confidence_level=confidence,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    )
-    tail = (1 - confidence) / 2
-    low, high = np.nanquantile(result.bootstrap_distribution, [tail, 1 - tail])
-    return float(low), float(high)
+    one, other = resampled_spearman(actual, np.stack([first, second]), resamples, seed)
+    return percentile_interval(one - other, confidence)
 
 
 def scores_of(actual: np.ndarray, predicted: np.ndarray, higher_is_better: bool) -> dict[str, float]:
@@ -101,3 +102,12 @@ def _f1_at_median(good: np.ndarray, promised: np.ndarray) -> float:
     truth, said = good > np.median(good), promised > np.median(promised)
     hits = int((truth & said).sum())
     return 2 * hits / max(int(truth.sum() + said.sum()), 1)
+
+
+def coverage_and_width(actual: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> tuple[float, float]:
+    """Share of outcomes inside their interval, and the intervals' mean width; NaN where there are none."""
+    known = np.isfinite(lower) & np.isfinite(upper)
+    if not known.any():
+        return float("nan"), float("nan")
+    inside = (actual >= lower) & (actual <= upper)
+    return float(inside[known].mean()), float((upper - lower)[known].mean())

@@ -1,125 +1,108 @@
-"""Records of new networks, finished or still running, as a saved predictor reads them."""
+"""Predict the networks of a folder, finished or still running, with a saved predictor: a table, in words and as JSON."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+import math
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from aelle.embedding.dataset import spectrum_rows
-from aelle.hyperparameters import NAMES as HYPERPARAMETERS
-from aelle.prediction.errors import PredictorError
-from aelle.records import SCHEMA, ExperimentFolder, RecordsError, read_records
-
-CURVES = ("val_metric", "val_loss", "train_loss")
-_ATTEMPTS = 5
+from aelle.prediction.predictor import Predictor
+from aelle.records import ExperimentFolder, read_records
 
 
 @dataclass(frozen=True)
-class NewNetworks:
-    """Networks to be predicted at an epoch.
+class Predictions:
+    """Predicted final metrics of networks, the most promising first.
 
     Attributes:
-        networks: one row a network that can be predicted, indexed by network_id: hyperparameters (NaN where
-            not known) and the curve so far, `val_metric@0` …, as in the predictor's own table.
-        spectra: rows of `spectrum_rows` of these networks up to the epoch, earlier ones first.
-        left_out: network_id → why it cannot be predicted.
+        predictor: who says so.
+        epoch: the epoch up to which it read their records.
+        table: `Predictor.predict`'s, the most promising network first, those left out at the end.
     """
 
-    networks: pd.DataFrame
-    spectra: pd.DataFrame
-    left_out: dict[str, str]
+    predictor: Predictor
+    epoch: int
+    table: pd.DataFrame
+
+    @property
+    def predicted(self) -> pd.DataFrame:
+        """The networks of which something can be said."""
+        return self.table[self.table["predicted"].notna()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; of a network that was left out the numbers are null and `why` says why."""
+        predictor = self.predictor
+        return {
+            "experiment": predictor.experiment.name,
+            "task": predictor.task,
+            "metric_name": predictor.metric_name,
+            "higher_is_better": predictor.higher_is_better,
+            "target": predictor.experiment.prediction.target,
+            "training_networks": len(predictor.training),
+            "epoch": self.epoch,
+            "interval": predictor.level,
+            "networks": [
+                {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in row.items()}
+                for row in self.table.to_dict("records")
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Return the table, and below it what was left out and what to beware of."""
+        predictor, shown = self.predictor, self.predicted
+        lines = [
+            f"{predictor.experiment.prediction.target} validation {predictor.metric_name} predicted from what is "
+            f"known at epoch {self.epoch}, learnt from {len(predictor.training)} networks of "
+            f"{predictor.experiment.name}; percentile: of those, how many ended worse",
+            "",
+        ]
+        if len(shown):
+            width = max(7, shown["network_id"].str.len().max())
+            lines.append(
+                f"{'network':<{width}}  predicted  {f'{predictor.level:.0%} interval':<18}  percentile  why"
+            )
+            lines += [self._line(row, width) for row in shown.to_dict("records")]
+        rests = Counter(shown["used"])
+        lines += ["", *(f"{count} rest on: {used}" for used, count in rests.items())]
+        left_out = Counter(self.table.loc[self.table["predicted"].isna(), "why"])
+        lines += [f"{count} left out: {why}" for why, count in left_out.items()]
+        warned = Counter(shown.loc[shown["warning"] != "", "warning"])
+        lines += [f"Warning: {count} of {len(shown)} networks: {words}" for words, count in warned.items()]
+        return "\n".join(lines)
+
+    @staticmethod
+    def _line(row: dict[Any, Any], width: int) -> str:
+        interval = f"[{row['lower']:.4g}, {row['upper']:.4g}]" if row["lower"] == row["lower"] else "–"
+        return (
+            f"{row['network_id']:<{width}}  {row['predicted']:>9.4g}  {interval:<18}  {row['percentile']:>10.0f}  "
+            f"{row['why']}{' (!)' if row['warning'] else ''}"
+        )
 
 
-def read_running(folder: ExperimentFolder) -> pd.DataFrame:
-    """Read the records of a folder to which a collection may be writing.
+def predict(
+    folder: ExperimentFolder | str | Path, predictor: Predictor | str | Path, epoch: int
+) -> Predictions:
+    """Predict the networks of a folder, to which a collection may be writing.
 
-    Files appear whole, but an epoch's file goes once its cohort is merged into one; the listing is then out of
-    date, and is read again.
+    Args:
+        folder: an experiment's folder with records.
+        predictor: a `Predictor`, or the folder that holds one (`aelle.evaluate` with `save`).
+        epoch: one of the predictor's epochs; later records are not looked at.
 
     Raises:
         RecordsError: for a missing, empty, corrupt or foreign folder.
+        PredictorError: where there is no usable predictor; for another task, metric or convention of the
+            spectrum, or an unknown epoch.
     """
-    for attempt in range(_ATTEMPTS):
-        started = _cohorts(folder)
-        try:
-            records = read_records(folder)
-            # A cohort merged between two looks at the folder is in neither of them.
-            if started <= set(records["cohort"].dropna()) or attempt == _ATTEMPTS - 1:
-                return records
-        except (RecordsError, FileNotFoundError) as error:
-            vanished = isinstance(error, FileNotFoundError) or str(error).endswith("no such file")
-            if not vanished or attempt == _ATTEMPTS - 1:
-                raise
-        time.sleep(0.05 * 2**attempt)
-    raise AssertionError("unreachable")
-
-
-def _cohorts(folder: ExperimentFolder) -> set[str]:
-    """Names of the cohorts of which there are records; of those at work at this moment perhaps not all."""
-    try:
-        return {
-            p.stem if p.suffix == ".parquet" else p.name for p in folder.records.iterdir() if p.name[0] != "."
-        }
-    except OSError:
-        return set()
-
-
-def select(
-    records: pd.DataFrame, epoch: int, first_spectrum: int | None, curve_epochs: Iterable[int]
-) -> NewNetworks:
-    """Gather what is known of each network at an epoch.
-
-    Args:
-        records: rows in the columns of records; columns that are missing are unknown.
-        epoch: the epoch at which to predict; later rows are not looked at.
-        first_spectrum: epoch whose spectrum the networks must have too, if any.
-        curve_epochs: epochs whose curve values are gathered.
-    """
-    for name in ("network_id", "epoch", "spectrum"):
-        if name not in records:
-            raise PredictorError(f"the records lack the column {name!r}")
-    every = records["network_id"].unique()
-    records = records[records["epoch"] <= epoch].reindex(
-        columns=list(dict.fromkeys([*SCHEMA.names, *records.columns]))
-    )
-    spectra = spectrum_rows(records).sort_values(["network_id", "epoch"], ignore_index=True)
-    needed = {epoch} if first_spectrum is None else {epoch, first_spectrum}
-    at = {e: set(spectra.loc[spectra["epoch"] == e, "network_id"]) for e in needed}
-    left_out = _left_out(records, every, epoch, at, first_spectrum)
-    ids = pd.Index([i for i in every if i not in left_out], name="network_id")
-    first = records.groupby("network_id").first().reindex(ids)
-    networks = first[list(HYPERPARAMETERS)].copy()
-    for name in CURVES:
-        values = pd.to_numeric(records[name], errors="coerce").replace([np.inf, -np.inf], np.nan)
-        table = records.assign(value=values).pivot_table(
-            index="network_id", columns="epoch", values="value", aggfunc="last", dropna=False
-        )
-        for e in curve_epochs:
-            column = table[e].reindex(ids) if e in table else pd.Series(np.nan, index=ids)
-            networks[f"{name}@{e}"] = column.astype(float)
-    return NewNetworks(networks, spectra[spectra["network_id"].isin(ids)].reset_index(drop=True), left_out)
-
-
-def _left_out(
-    records: pd.DataFrame, ids: Iterable[str], epoch: int, at: dict[int, set[str]], first_spectrum: int | None
-) -> dict[str, str]:
-    """Say of every network that cannot be predicted why."""
-    status = records.groupby("network_id")["status"].agg(lambda s: next((x for x in s if x != "ok"), "ok"))
-    reached = set(records.loc[records["epoch"] == epoch, "network_id"])
-    reasons = {}
-    for network in ids:
-        if status.get(network) in ("diverged", "failed", "pruned"):
-            reasons[network] = str(status[network])
-        elif network not in reached:
-            reasons[network] = f"has not reached epoch {epoch}"
-        elif network not in at[epoch]:
-            reasons[network] = f"no usable spectrum at epoch {epoch}"
-        elif first_spectrum is not None and network not in at[first_spectrum]:
-            reasons[network] = (
-                f"no spectrum at epoch {first_spectrum}, from which the predictor counts change"
-            )
-    return reasons
+    if not isinstance(predictor, Predictor):
+        predictor = Predictor.load(predictor)
+    if not isinstance(folder, ExperimentFolder):
+        folder = ExperimentFolder(Path(folder))
+    table = predictor.predict(read_records(folder), epoch)
+    order = -predictor.metric.oriented(table["predicted"].to_numpy(float))
+    table = table.assign(order=order).sort_values(["order", "network_id"], na_position="last")
+    return Predictions(predictor, epoch, table.drop(columns="order").reset_index(drop=True))

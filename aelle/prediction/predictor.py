@@ -1,32 +1,34 @@
-"""A saved early predictor: fitted on the finished networks of one experiment, used on new and running ones.
+"""A saved early predictor: a fitted method, with what has to be known to use it on new and running networks.
 
     Predictor.fit(load_dataset(folder)).save(folder.root / "predictor")
     Predictor.load("artifacts/digits/predictor").predict(records, epoch=1)
 
-It is the method "AeLLE + curve + hyperparameters" of the report: an ensemble of autoencoders reads the spectrum,
-and trees read its score beside whatever else is known of a network.
+It is a method of the report (`aelle.prediction.method`), by default "AeLLE + curve + hyperparameters", fitted on all
+finished networks of an experiment; what the report says of that method was measured on the same object, fitted
+without a fold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from aelle.config import Experiment
-from aelle.embedding.channels import is_change
-from aelle.embedding.checkpoint import FittedAutoencoder
 from aelle.embedding.dataset import SpectraDataset
-from aelle.prediction import explanation
-from aelle.prediction.checks import require_one_unit
+from aelle.prediction import predictor_files
+from aelle.prediction.aelle import WITH_ALL, FittedAelle
+from aelle.prediction.checks import require_one_unit, require_varied
 from aelle.prediction.errors import PredictorError
-from aelle.prediction.new_networks import NewNetworks, select
-from aelle.prediction.occlusion import MedianSpectra
-from aelle.prediction.stage import Stage, Table
-from aelle.prediction.views import readable
+from aelle.prediction.explanation import Explainer
+from aelle.prediction.folds import prediction_epochs
+from aelle.prediction.ladder import method_named
+from aelle.prediction.method import FittedMethod
+from aelle.prediction.table import Table
 from aelle.records import Metric
 
 __all__ = ["Predictor", "PredictorError"]
@@ -38,40 +40,38 @@ class Predictor:
 
     Attributes:
         experiment: the experiment whose networks it was fitted on.
-        metric: the metric it predicts.
         spectrum_state, spectrum_inputs: convention of the spectra it was fitted on.
-        epochs: the epochs at which it can predict.
-        level: probability with which its intervals are to cover.
-        members: the autoencoders, an ensemble for each view of the spectrum.
-        table: the training networks: outcome, hyperparameters, curves and out-of-fold AeLLE scores. The trees
-            and the margins of the intervals are made from it anew, deterministically, when first needed.
-        medians: the median training spectra, for the explanation.
+        method_name: the method's name in the report.
+        method: the fitted method.
     """
 
     experiment: Experiment
-    metric: Metric
     spectrum_state: str
     spectrum_inputs: str
-    epochs: tuple[int, ...]
-    level: float
-    members: list[list[FittedAutoencoder]]
-    table: Table
-    medians: MedianSpectra
-    _stages: dict[tuple[int, tuple[int, ...], tuple[str, ...]], Stage] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    method_name: str
+    method: FittedMethod
 
     @classmethod
-    def fit(cls, dataset: SpectraDataset, *, level: float = 0.9) -> Predictor:
+    def fit(cls, dataset: SpectraDataset, *, level: float | None = None, method: str = WITH_ALL) -> Predictor:
         """Fit on all finished networks of a dataset.
+
+        Args:
+            dataset: the networks.
+            level: probability with which the intervals are to cover; by default the experiment's.
+            method: name of a method of the report.
 
         Raises:
             EmbeddingError: for fewer than 20 networks, or a single outcome.
             PredictionError: where no epoch has enough spectra, or too few networks finished.
         """
-        from aelle.prediction.predictor_fit import fit
-
-        return fit(dataset, level)
+        dataset = require_varied(dataset.require_predictable())
+        experiment = dataset.experiment
+        if level is not None:
+            prediction = experiment.prediction.model_copy(update={"interval": level})
+            experiment = experiment.model_copy(update={"prediction": prediction})
+        table = Table.of_dataset(dataset, prediction_epochs(dataset))
+        fitted = method_named(experiment, method).fit(table, np.ones(len(table), dtype=bool))
+        return cls(experiment, dataset.state, dataset.inputs, method, fitted)
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
@@ -80,15 +80,22 @@ class Predictor:
         Raises:
             PredictorError: where there is none, or a file is missing, corrupt or of another predictor.
         """
-        from aelle.prediction.predictor_files import load
-
-        return load(Path(folder))
+        return cls(*predictor_files.load(Path(folder)))
 
     def save(self, folder: str | Path) -> None:
         """Write the predictor: safetensors, Parquet, TOML and JSON; the description comes last."""
-        from aelle.prediction.predictor_files import save
+        conventions = {"spectrum_state": self.spectrum_state, "spectrum_inputs": self.spectrum_inputs}
+        predictor_files.save(Path(folder), self.experiment, conventions, self.method_name, self.method)
 
-        save(self, Path(folder))
+    @property
+    def training(self) -> Table:
+        """The networks it was fitted on."""
+        return self.method.training
+
+    @property
+    def metric(self) -> Metric:
+        """The metric it predicts."""
+        return self.training.metric
 
     @property
     def task(self) -> str:
@@ -106,20 +113,25 @@ class Predictor:
         return self.metric.higher_is_better
 
     @property
-    def first_spectrum(self) -> int | None:
-        """The epoch whose spectrum every network must have, since some view counts change from it."""
-        changes = any(is_change(channel) for view in self.views for channel in view)
-        return min(self.epochs) if changes else None
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs at which it can predict."""
+        return self.training.epochs
+
+    @property
+    def level(self) -> float:
+        """Probability with which its intervals are to cover."""
+        return self.experiment.prediction.interval
 
     def quantile(self, share: float) -> float:
         """Return the metric that this share of the training networks does not surpass, the worst ones first."""
-        return float(self.metric.oriented(np.quantile(self.metric.oriented(self.table.targets), share)))
+        ends = self.metric.oriented(self.training.targets)
+        return float(self.metric.oriented(np.quantile(ends, share)))
 
     def percentile(self, values: np.ndarray) -> np.ndarray:
         """Return the percentage of training networks that ended worse than these values; equals count half."""
-        ends = np.sort(self.metric.oriented(self.table.targets))
+        ends = np.sort(self.metric.oriented(self.training.targets))
         sides = [np.searchsorted(ends, self.metric.oriented(values), side) for side in ("left", "right")]
-        return 50.0 * (sides[0] + sides[1]) / len(ends)
+        return np.where(np.isnan(values), np.nan, 50.0 * (sides[0] + sides[1]) / len(ends))
 
     def predict(self, rows: pd.DataFrame, epoch: int, *, explain: bool = True) -> pd.DataFrame:
         """Predict the final metric of every network in some record rows.
@@ -129,10 +141,10 @@ class Predictor:
                 without hyperparameters, curve, or what some view of the spectrum needs, the prediction rests
                 on the rest, with the interval of predictions that rest on it.
             epoch: one of `epochs`.
-            explain: also find out what moved each prediction; five times the work.
+            explain: also find out what moved each prediction; several times the work.
 
         Returns:
-            one row a network: network_id, epoch, predicted, lower, upper (metric units; NaN where nothing can
+            one row per network: network_id, epoch, predicted, lower, upper (metric units; NaN where nothing can
             be predicted), percentile (of training networks that ended worse than predicted), why (what moved
             it, or why nothing can be predicted), used (what the prediction rests on), warning.
 
@@ -140,80 +152,35 @@ class Predictor:
             PredictorError: for another task, metric or convention of the spectrum, or an unknown epoch.
         """
         self._check(rows, epoch)
-        new = select(rows, epoch, self.first_spectrum, [e for e in self.table.curve_epochs if e <= epoch])
-        frame = self._predict(new, epoch, explain)
-        missing = pd.DataFrame({"network_id": list(new.left_out), "why": list(new.left_out.values())})
-        missing = missing.assign(epoch=epoch, used="", warning="")
-        blank = ("predicted", "lower", "upper", "percentile")
-        missing = missing.assign(**dict.fromkeys(blank, np.nan))[list(frame.columns)]
-        kept = [part for part in (frame, missing) if len(part)]
-        return pd.concat(kept, ignore_index=True) if kept else frame
-
-    @property
-    def views(self) -> list[list[str]]:
-        """Channels of each view of the spectrum."""
-        return [list(members[0].settings.channels) for members in self.members]
-
-    def stage(self, epoch: int, views: tuple[int, ...], used: tuple[str, ...]) -> Stage:
-        """Return weights, trees and margin for an epoch, the views that can be read, and what is known; made once."""
-        key = (epoch, views, used)
-        if key not in self._stages:
-            self._stages[key] = Stage.fit(self.table, epoch, views, used, self.level, self.experiment.seed)
-        return self._stages[key]
-
-    def score_spectra(self, spectra: pd.DataFrame, networks: pd.DataFrame, stage: Stage) -> np.ndarray:
-        """Read AeLLE's two scores (networks, heads) off spectra up to a stage's epoch, by its views."""
-        described = networks[["architecture", "hidden_size", "num_layers"]].copy()
-        known = described["architecture"].notna()
-        described["architecture"] = described["architecture"].astype(object).where(known, "")
-        described = described.fillna({"hidden_size": 1, "num_layers": 1})  # used only where they are known
-        place = described.loc[spectra["network_id"]]
-        chosen = (spectra["epoch"] == stage.epoch).to_numpy()
-        scored = []
-        for members in (self.members[view] for view in stage.views):
-            each = [member.members.predict_by_parts(spectra, place) for member in members]
-            for part in self.table.parts:
-                scored.append(np.mean([by_parts[part][:, 0].numpy() for by_parts in each], axis=0).T[chosen])
-        scores = pd.DataFrame(stage.blend(np.stack(scored, axis=1)), index=spectra.loc[chosen, "network_id"])
-        return scores.loc[networks.index].to_numpy(float)
-
-    def _predict(self, new: NewNetworks, epoch: int, explain: bool) -> pd.DataFrame:
-        networks = new.networks.index
-        columns: dict[str, np.ndarray] = {
-            name: np.full(len(networks), np.nan) for name in ("predicted", "lower", "upper")
-        }
-        used_by = self.table.usable(new.networks, epoch)
-        views_by = self._readable(new, epoch)
-        why = np.full(len(networks), "", dtype=object)
-        for views, used in dict.fromkeys(zip(views_by, used_by, strict=True)):
-            chosen = np.array([key == (views, used) for key in zip(views_by, used_by, strict=True)])
-            part = NewNetworks(
-                new.networks[chosen], new.spectra[new.spectra["network_id"].isin(networks[chosen])], {}
-            )
-            stage = self.stage(epoch, views, used)
-            aelle = self.score_spectra(part.spectra, part.networks, stage)
-            scores = stage.score(aelle, part.networks)
-            columns["predicted"][chosen] = stage.target.invert(scores)
-            columns["lower"][chosen], columns["upper"][chosen] = stage.interval(scores)
-            if explain:
-                why[chosen] = explanation.explain(self, part, stage, aelle)
-        return pd.DataFrame(
-            {
-                "network_id": networks,
-                "epoch": epoch,
-                **columns,
-                "percentile": self.percentile(columns["predicted"]),
-                "why": why,
-                "used": [", ".join(("spectrum", *used)) for used in used_by],
-                "warning": explanation.warnings_of(self, new, epoch, views_by),
-            }
+        table = Table.of_records(
+            rows, epoch, epochs=self.epochs, final_epoch=self.training.final_epoch, metric=self.metric
         )
+        found = self.method.predict(table, np.ones(len(table), dtype=bool))
+        silent = found["predicted"].isna().to_numpy()
+        why_not = self.method.why_not(table)
+        words = pd.DataFrame(
+            {"why": [why_not.get(i, "") for i in found.index], "used": "", "warning": ""}, found.index
+        )
+        if self._explainer is not None and not silent.all():
+            words.update(self._explainer.describe(table.of(~silent), explain))
+        columns = [
+            "network_id",
+            "epoch",
+            "predicted",
+            "lower",
+            "upper",
+            "percentile",
+            "why",
+            "used",
+            "warning",
+        ]
+        percentile = self.percentile(found["predicted"].to_numpy(float))
+        found = found.assign(epoch=epoch, percentile=percentile).join(words).reset_index()[columns]
+        return pd.concat([found[~silent], found[silent]], ignore_index=True)
 
-    def _readable(self, new: NewNetworks, epoch: int) -> list[tuple[int, ...]]:
-        """Positions of the views that can be read of each network; all of them where none can, by averages."""
-        epochs = [epoch] if self.first_spectrum is None else [self.first_spectrum, epoch]
-        found = readable(self.views, new.spectra, epochs).reindex(new.networks.index)
-        return [views or tuple(range(len(self.views))) for views in found]
+    @cached_property
+    def _explainer(self) -> Explainer | None:
+        return Explainer(self.method) if isinstance(self.method, FittedAelle) else None
 
     def _check(self, rows: pd.DataFrame, epoch: int) -> None:
         if epoch not in self.epochs:

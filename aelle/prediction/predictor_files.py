@@ -2,9 +2,11 @@
 
 predictor.json       what it predicts and from what; the checksums of the files beside it
 experiment.toml      the experiment whose networks it was fitted on
-networks.parquet     the training networks; trees are fitted to it anew when the predictor is used
-spectra.parquet      the median training spectra
-aelle-<view>-<member>/weights.safetensors, model.json
+networks.parquet, records.parquet, spectra.parquet    the table of training networks
+scores.safetensors, ensemble-<view>/weights.safetensors, model.json    what AeLLE has learnt from them
+
+What follows from the table at once, such as trees, is made anew from it, always the same under the same version of
+scikit-learn.
 """
 
 from __future__ import annotations
@@ -12,124 +14,120 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from safetensors import SafetensorError
 
-from aelle.config import dump_experiment
-from aelle.embedding import checkpoint
+from aelle.config import Experiment, dump_experiment
 from aelle.embedding.dataset import EmbeddingError, read_experiment
 from aelle.prediction.errors import PredictorError
-from aelle.prediction.occlusion import MedianSpectra
-from aelle.prediction.stage import Table
-from aelle.records import ExperimentFolder, Metric, RecordsError, write_bytes, write_frame, write_json
+from aelle.prediction.ladder import method_named
+from aelle.prediction.method import FittedMethod
+from aelle.prediction.table import Table
+from aelle.records import SCHEMA, ExperimentFolder, Metric, RecordsError, write_bytes, write_json, write_table
 
-if TYPE_CHECKING:
-    from aelle.prediction.predictor import Predictor
-
-FORMAT = "aelle predictor 2"
-_TABLES = ("networks.parquet", "spectra.parquet")
-
-
-@dataclass(frozen=True)
-class _MemberFolder(ExperimentFolder):
-    """The predictor's folder as the checkpoint of one autoencoder sees it."""
-
-    member: str = ""
-
-    @property
-    def autoencoder(self) -> Path:
-        return self.root / self.member
+FORMAT = "aelle predictor 3"
+_TABLES = ("networks", "records", "spectra")
+_AGAIN = "save the predictor again with `aelle evaluate --save`"
 
 
-def save(predictor: Predictor, folder: Path) -> None:
+def save(
+    folder: Path, experiment: Experiment, conventions: Mapping[str, str], name: str, method: FittedMethod
+) -> None:
     """Write a predictor. The description is removed first and written last, so that it vouches for the rest."""
-    description = folder / "predictor.json"
+    description, training = folder / "predictor.json", method.training
     description.unlink(missing_ok=True)
-    write_bytes(folder / "experiment.toml", dump_experiment(predictor.experiment).encode())
-    write_frame(folder / _TABLES[0], predictor.table.frame.reset_index())
-    write_frame(folder / _TABLES[1], predictor.medians.table)
-    views = []
-    for view, members in enumerate(predictor.members):
-        names = [f"aelle-{view}-{number}" for number in range(len(members))]
-        for name, member in zip(names, members, strict=True):
-            checkpoint.save(_MemberFolder(folder, name), member)
-        views.append(names)
-    files = [*_TABLES, "experiment.toml", *(f"{name}/model.json" for names in views for name in names)]
+    write_bytes(folder / "experiment.toml", dump_experiment(experiment).encode())
+    for table in _TABLES:
+        frame = getattr(training, table)
+        write_table(
+            folder / f"{table}.parquet", _arrow(frame.reset_index() if table == "networks" else frame)
+        )
+    files = ["experiment.toml", *(f"{table}.parquet" for table in _TABLES), *method.save(folder)]
     write_json(
         description,
         {
             "format": FORMAT,
-            "experiment": predictor.experiment.name,
-            "task": predictor.task,
-            "metric_name": predictor.metric_name,
-            "higher_is_better": predictor.higher_is_better,
-            "target": predictor.experiment.prediction.target,
-            "spectrum_state": predictor.spectrum_state,
-            "spectrum_inputs": predictor.spectrum_inputs,
-            "epochs": list(predictor.epochs),
-            "level": predictor.level,
-            "networks": len(predictor.table.frame),
-            "views": views,
-            "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
+            "experiment": experiment.name,
+            "task": experiment.task.name,
+            "metric_name": training.metric.name,
+            "higher_is_better": training.metric.higher_is_better,
+            "target": experiment.prediction.target,
+            **conventions,
+            "method": name,
+            "epochs": list(training.epochs),
+            "final_epoch": training.final_epoch,
+            "level": experiment.prediction.interval,
+            "networks": len(training),
+            "sha256": {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files},
         },
     )
 
 
-def load(folder: Path) -> Predictor:
-    """Read a predictor that `save` wrote.
+def load(folder: Path) -> tuple[Experiment, str, str, str, FittedMethod]:
+    """Read a predictor that `save` wrote: experiment, state and inputs of its spectra, method's name, method.
 
     Raises:
         PredictorError: where there is none, or a file is missing, corrupt or of another predictor.
     """
-    from aelle.prediction.predictor import Predictor
-
     path = folder / "predictor.json"
     content = _description(path)
     try:
-        tables = [_table(folder, name, content["sha256"][name]) for name in _TABLES]
         for name, checksum in content["sha256"].items():
             _vouched(folder, name, checksum)
-        metric = Metric(str(content["metric_name"]), bool(content["higher_is_better"]))
-        members = [
-            [checkpoint.load(_MemberFolder(folder, str(name))) for name in names]
-            for names in content["views"]
-        ]
-        return Predictor(
-            experiment=read_experiment(ExperimentFolder(folder)),
-            metric=metric,
-            spectrum_state=str(content["spectrum_state"]),
-            spectrum_inputs=str(content["spectrum_inputs"]),
-            epochs=tuple(int(epoch) for epoch in content["epochs"]),
-            level=float(content["level"]),
-            members=members,
-            table=Table(tables[0].set_index("network_id"), metric),
-            medians=MedianSpectra(tables[1]),
+        tables = {name: _table(folder, f"{name}.parquet", content["sha256"]) for name in _TABLES}
+        epochs = tuple(int(epoch) for epoch in content["epochs"])
+        training = Table(
+            tables["networks"].set_index("network_id"),
+            tables["records"],
+            tables["spectra"],
+            max(epochs),
+            epochs,
+            int(content["final_epoch"]),
+            Metric(str(content["metric_name"]), bool(content["higher_is_better"])),
         )
+        experiment = read_experiment(ExperimentFolder(folder))
+        state, inputs, name = (str(content[key]) for key in ("spectrum_state", "spectrum_inputs", "method"))
+        method = method_named(experiment, name).load(folder, training)
     except (EmbeddingError, RecordsError) as error:
-        raise PredictorError(f"{path}: {error}; save the predictor again") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise PredictorError(
-            f"{path}: not a usable predictor (no {error}); save the predictor again"
-        ) from error
+        raise PredictorError(f"{path}: {error}; {_AGAIN}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, SafetensorError) as error:
+        if isinstance(error, PredictorError):
+            raise
+        raise PredictorError(f"{path}: not a usable predictor (no {error}); {_AGAIN}") from error
+    return experiment, state, inputs, name, method
+
+
+def _arrow(frame: pd.DataFrame) -> pa.Table:
+    """Columns of records keep the types that they have there: a map cannot be told from its values."""
+    columns = {
+        str(name): pa.array(
+            frame[name],
+            type=SCHEMA.field(name).type if name in SCHEMA.names and frame[name].dtype == object else None,
+            from_pandas=True,
+        )
+        for name in frame
+    }
+    return pa.table(columns)
 
 
 def _description(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise PredictorError(f"{path}: no such file; save a predictor with `aelle predict --save`") from None
+        raise PredictorError(f"{path}: no such file; save a predictor with `aelle evaluate --save`") from None
     except OSError as error:
         raise PredictorError(f"{path}: cannot be read: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PredictorError(f"{path}: not valid JSON ({error}); save the predictor again") from None
+        raise PredictorError(f"{path}: not valid JSON ({error}); {_AGAIN}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise PredictorError(
             f"{path}: not the description of an aelle predictor of format {FORMAT!r}; one that an older version "
-            "saved has to be saved again"
+            "saved has to be saved again with `aelle evaluate --save`"
         )
     return content
 
@@ -139,20 +137,14 @@ def _vouched(folder: Path, name: str, checksum: str) -> bytes:
     try:
         content = (folder / name).read_bytes()
     except OSError as error:
-        raise PredictorError(
-            f"{folder / name}: cannot be read: {error.strerror}; save the predictor again"
-        ) from None
+        raise PredictorError(f"{folder / name}: cannot be read: {error.strerror}; {_AGAIN}") from None
     if hashlib.sha256(content).hexdigest() != checksum:
-        raise PredictorError(
-            f"{folder / name}: not the file that predictor.json describes; save the predictor again"
-        )
+        raise PredictorError(f"{folder / name}: not the file that predictor.json describes; {_AGAIN}")
     return content
 
 
-def _table(folder: Path, name: str, checksum: str) -> pd.DataFrame:
+def _table(folder: Path, name: str, checksums: Mapping[str, str]) -> pd.DataFrame:
     try:
-        return pd.read_parquet(io.BytesIO(_vouched(folder, name, checksum)))
+        return pd.read_parquet(io.BytesIO(_vouched(folder, name, checksums[name])))
     except (pa.ArrowInvalid, OSError) as error:
-        raise PredictorError(
-            f"{folder / name}: not a readable Parquet file; save the predictor again"
-        ) from error
+        raise PredictorError(f"{folder / name}: not a readable Parquet file; {_AGAIN}") from error

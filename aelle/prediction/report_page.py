@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from aelle.prediction.report import Report, best_method, cost_of, counts_of
+from aelle.prediction.report import Report, cost_of, counts_of
 
 _LABEL_WIDTH, _PLOT_WIDTH, _ROW_HEIGHT = 250, 760, 26
 
@@ -23,7 +23,8 @@ class _Mark:
     x: float | None
     low: float | None
     high: float | None
-    best: bool
+    best: bool  # or not told apart from the best
+    alone: bool  # the best is told apart from all others
     comes_first: bool  # first of its family: a rule above it
 
 
@@ -48,7 +49,7 @@ def _report_info(report: Report) -> dict[str, Any]:
 
 def _section_info(report: Report, epoch: int, start: float) -> dict[str, Any]:
     rows = report.rows_at(epoch)
-    best = best_method(rows)
+    best = report.not_told_apart(epoch)
     marks = [
         _Mark(
             row=row,
@@ -56,7 +57,8 @@ def _section_info(report: Report, epoch: int, start: float) -> dict[str, Any]:
             x=_position(row["spearman"], start),
             low=_position(row["spearman_low"], start),
             high=_position(row["spearman_high"], start),
-            best=row["method"] == best,
+            best=row["method"] in best,
+            alone=len(best) == 1,
             comes_first=index > 0 and row["family"] != rows[index - 1]["family"],
         )
         for index, row in enumerate(rows)

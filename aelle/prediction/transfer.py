@@ -18,10 +18,12 @@ import pandas as pd
 from aelle.embedding.dataset import MINIMUM_NETWORKS, SpectraDataset, load_dataset
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction.checks import require_varied
-from aelle.prediction.cross_validation import cross_validate, prediction_epochs
+from aelle.prediction.cross_validation import cross_validate
 from aelle.prediction.errors import PredictionError
-from aelle.prediction.evaluate import METHODS
+from aelle.prediction.folds import prediction_epochs
+from aelle.prediction.ladder import ladder
 from aelle.prediction.metrics import spearman, spearman_interval
+from aelle.prediction.table import Table
 from aelle.records import ExperimentFolder, Metric
 
 
@@ -33,7 +35,7 @@ class Transfer:
         tasks: task → number of its networks.
         epochs: the epochs at which all tasks have spectra.
         confidence: level of the bootstrap intervals.
-        rows: one dictionary a left-out task, epoch and method: spearman, spearman_low, spearman_high.
+        rows: one dictionary per left-out task, epoch and method: spearman, spearman_low, spearman_high.
     """
 
     tasks: dict[str, int]
@@ -51,7 +53,7 @@ class Transfer:
         return content
 
     def __str__(self) -> str:
-        """Return a table an epoch, one column a left-out task."""
+        """Return a table per epoch, one column per left-out task."""
         counts = ", ".join(f"{task} ({n})" for task, n in self.tasks.items())
         lines = [
             f"Order of the networks of a task that was left out, learnt on the others: {counts}; Spearman "
@@ -87,8 +89,10 @@ def evaluate_transfer(folders: Sequence[ExperimentFolder], *, progress: bool = T
     """
     datasets = [require_varied(load_dataset(folder).require_predictable()) for folder in folders]
     combined, task = combine(datasets)
-    predictions, _ = cross_validate(combined, progress=progress, folds=task)
-    setting = combined.experiment.prediction
+    setting, methods = combined.experiment.prediction, ladder(combined.experiment)
+    table = Table.of_dataset(combined, setting.epochs)
+    workers = combined.experiment.training.workers
+    predictions, _, _ = cross_validate(table, task, methods, workers=workers, progress=progress)
     names = [dataset.experiment.task.name for dataset in datasets]
     rows: list[dict[str, Any]] = []
     for _, part in predictions.groupby(["fold", "epoch", "method"], sort=False):
@@ -108,7 +112,7 @@ def evaluate_transfer(folders: Sequence[ExperimentFolder], *, progress: bool = T
                 "spearman_high": high,
             }
         )
-    order = [method.name for method in METHODS]
+    order = [method.name for method in methods]
     rows.sort(key=lambda row: (row["epoch"], names.index(row["task"]), order.index(row["method"])))
     sizes = {name: len(dataset.networks) for name, dataset in zip(names, datasets, strict=True)}
     return Transfer(sizes, sorted({row["epoch"] for row in rows}), setting.confidence, rows)
@@ -127,7 +131,9 @@ def combine(datasets: Sequence[SpectraDataset]) -> tuple[SpectraDataset, np.ndar
             "there is no epoch at which all tasks have spectra; collect them at the same ones"
         )
     parts = [_in_ranks(dataset) for dataset in datasets]
-    networks = pd.concat([part.networks for part in parts])
+    networks = pd.concat([part.networks for part in parts], keys=range(len(parts)), names=["task"])
+    networks = networks.reset_index("task").sort_index()
+    task = networks.pop("task").to_numpy(int)
     spectra = pd.concat([part.spectra for part in parts], ignore_index=True)
     spectra["network"] = networks.index.get_indexer(pd.Index(spectra["network_id"]))
     first = datasets[0].experiment
@@ -142,7 +148,7 @@ def combine(datasets: Sequence[SpectraDataset]) -> tuple[SpectraDataset, np.ndar
         metric=Metric("rank", higher_is_better=True),
         excluded={},
     )
-    return combined, np.repeat(np.arange(len(parts)), [len(part.networks) for part in parts])
+    return combined, task
 
 
 def _require_comparable(datasets: Sequence[SpectraDataset]) -> None:

@@ -28,13 +28,13 @@ def out_of_step(folder: ExperimentFolder) -> list[str]:
     Files of earlier versions do not say what they were made from, and nothing is said of them.
     """
     model = folder.autoencoder / "model.json"
-    train, predict = f"run `aelle train {folder.root}`", f"run `aelle predict {folder.root}`"
+    train, evaluated = f"run `aelle train {folder.root}`", f"run `aelle evaluate {folder.root}`"
     derived = (
         (model, "records", None, train),
         (folder.latents, "records", None, train),
         (folder.latents, "autoencoder", model, train),
-        (folder.predictions, "records", None, predict),
-        (folder.report, "predictions", folder.predictions, predict),
+        (folder.predictions, "records", None, evaluated),
+        (folder.report, "predictions", folder.predictions, evaluated),
     )
     try:
         records = records_digest(folder)

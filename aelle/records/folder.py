@@ -34,7 +34,7 @@ def _remedy(path: Path) -> str:
     if path.parent.name == "autoencoder" or path.stem == "latents":
         return "run `aelle train` again"
     if path.stem in ("predictions", "report"):
-        return "run `aelle predict` again"
+        return "run `aelle evaluate` again"
     if path.stem == "cohorts":
         return "move it away and rerun `aelle collect`, which makes it again from the records"
     return "put back a good copy"

@@ -27,11 +27,10 @@ from stopping_strategies import Forecast, Pool, Strategy
 
 from aelle.config import Autoencoder, Prediction
 from aelle.embedding.dataset import SpectraDataset, load_dataset
-from aelle.embedding.transform import TargetTransform
 from aelle.hyperparameters import NAMES
-from aelle.prediction.known import known_at
-from aelle.prediction.ladder import curve_and_hyperparameters, hyperparameters
+from aelle.prediction.ladder import method_named
 from aelle.prediction.predictor import Predictor
+from aelle.prediction.table import Table
 from aelle.records import ExperimentFolder, read_records
 
 COMMAND = "python experiments/benchmarks/stopping.py artifacts/goals/*-varied"
@@ -117,8 +116,8 @@ def pools(dataset: SpectraDataset, seed: int) -> Iterator[Pool]:
     for training in (chosen, ~chosen):
         predictor = Predictor.fit(subset(dataset, training))
         forecasts = {
-            "hyperparameters": ladder_forecast(dataset, training, hyperparameters, [0]),
-            "curve + hyperparameters": ladder_forecast(dataset, training, curve_and_hyperparameters, [1]),
+            "hyperparameters": ladder_forecast(dataset, training, "hyperparameters only", [0]),
+            "curve + hyperparameters": ladder_forecast(dataset, training, "curve + hyperparameters", [1]),
             "spectrum": spectrum_forecast(dataset, predictor, hidden=HIDDEN),
             "spectrum + hyperparameters": spectrum_forecast(dataset, predictor, hidden=()),
         }
@@ -196,16 +195,14 @@ def only(pool: Pool, chosen: np.ndarray) -> Pool:
     return replace(pool, forecasts=forecasts, **arrays)
 
 
-def ladder_forecast(dataset: SpectraDataset, training: np.ndarray, rung, epochs: list[int]) -> Forecast:
-    """A rung of the ladder without spectra, fitted on the training networks."""
-    target = TargetTransform.fit(dataset.targets[training], dataset.diverged[training], dataset.metric)
-    predicted = {}
-    for epoch in epochs:
-        known = known_at(dataset, epoch)
-        learnt = training[known.network]
-        scores = rung(known, learnt, target.apply(dataset.targets[known.network[learnt]]), 0)
-        predicted[epoch] = np.full(len(dataset.networks), np.nan)
-        predicted[epoch][known.network] = target.invert(scores)
+def ladder_forecast(dataset: SpectraDataset, training: np.ndarray, name: str, epochs: list[int]) -> Forecast:
+    """A method of the ladder without spectra, fitted on the training networks."""
+    table = Table.of_dataset(dataset, epochs)
+    fitted = method_named(dataset.experiment, name).fit(table, training)
+    everyone = np.ones(len(table), dtype=bool)
+    predicted = {
+        epoch: fitted.predict(table.up_to(epoch), everyone)["predicted"].to_numpy(float) for epoch in epochs
+    }
     return Forecast(predicted, needs_spectra=False)
 
 

@@ -1,182 +1,111 @@
-"""What the goals compare AeLLE with besides the ladder: trees on its own channels, and stacks of what is known.
-
-Every method takes the inputs of one epoch, the mask of the training networks in it and their target scores,
-and returns a score for every network, like the rungs of `aelle.prediction.ladder`.
-"""
+"""What the goals judge: the package's own methods, AeLLE with less, and trees on the very inputs of AeLLE's trees."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
-from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
 
-from aelle.embedding.channels import resample
-from aelle.embedding.dataset import SpectraDataset
-from aelle.prediction.known import Known, known_at
+from aelle.config import Autoencoder, Experiment
+from aelle.embedding.forest import Forest
+from aelle.embedding.members import Transforms, fit_transforms, forest_inputs
+from aelle.prediction.aelle import SPECTRUM_ALONE, WITH_ALL, WITH_SIZE, Aelle, aelle_methods
+from aelle.prediction.baselines import Regression, boosting, curve_and_hyperparameters
+from aelle.prediction.blending import BARE, WIDE, WITH_READOUT
+from aelle.prediction.inputs import Beside, WeightStatistics
+from aelle.prediction.ladder import ladder
+from aelle.prediction.method import Method
+from aelle.prediction.regression import Fit, Model, trees
+from aelle.prediction.table import Table
 
-LENGTH = 24
-FLOOR = -15.0  # nats per step (lags for growth are fewer): deeper exponents say "gone" and nothing more
-GROWTH_FLOOR = -60.0
-EXTRA = {"hidden": "spectrum_hidden", "noise": "spectrum_noise", "readout": "readout_growth"}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Blocks of inputs at one epoch, each (networks, …), by the names that `STACKS` uses."""
-
-    known: Known
-    blocks: dict[str, np.ndarray]
-
-    def joined(self, names: Sequence[str]) -> np.ndarray:
-        """The named blocks side by side."""
-        return np.concatenate([self.blocks[name] for name in names], axis=1)
-
-
-def inputs_at(dataset: SpectraDataset, epoch: int) -> Inputs:
-    """Gather the blocks of one epoch; channels that were not recorded are left out."""
-    known = known_at(dataset, epoch)
-    blocks = {
-        "curve": known.curve,
-        "hyperparameters": known.hyperparameters,
-        "weights": known.weight_statistics,
-        "shape": known.architecture_and_size,
-        "channels": _channels(dataset, known),
-    }
-    for name, column in EXTRA.items():
-        found = _extra(dataset, known, column)
-        if found is not None:
-            blocks[name] = found
-    return Inputs(known, blocks)
-
-
-def _channels(dataset: SpectraDataset, known: Known) -> np.ndarray:
-    """AeLLE's channels: spectrum, its change since epoch 0, and the logarithm of its temporal spread."""
-    now, first = (_of_epoch(dataset, known, "spectrum", epoch) for epoch in (known.epoch, 0))
-    spread = _of_epoch(dataset, known, "spectrum_std", known.epoch)
-    spectrum, before = (resample([np.maximum(s, FLOOR) for s in spectra], LENGTH) for spectra in (now, first))
-    local = resample([np.log(np.maximum(s, 1e-6)) for s in spread], LENGTH)
-    return np.concatenate([spectrum, spectrum - before, local], axis=1)
-
-
-def _extra(dataset: SpectraDataset, known: Known, column: str) -> np.ndarray | None:
-    if column not in dataset.records or dataset.records[column].isna().all():
-        return None
-    floor = GROWTH_FLOOR if column == "readout_growth" else FLOOR
-    now, first = (
-        resample([np.maximum(s, floor) for s in _of_epoch(dataset, known, column, epoch)], LENGTH)
-        for epoch in (known.epoch, 0)
-    )
-    return np.concatenate([now, now - first], axis=1)
-
-
-def _of_epoch(dataset: SpectraDataset, known: Known, column: str, epoch: int) -> list[np.ndarray]:
-    rows = dataset.records[dataset.records["epoch"] == epoch].set_index("network_id")
-    ids = dataset.networks.index[known.network]
-    missing = np.full(1, np.nan)
-    values = rows[column].reindex(ids)
-    return [missing if np.ndim(v) == 0 or len(v) == 0 else np.asarray(v, float) for v in values]
-
-
-Regressor = Callable[[int], object]
-
-
-def trees(seed: int) -> object:
-    """Extra-trees, as the ladder has them."""
-    return ExtraTreesRegressor(100, min_samples_leaf=2, max_features=0.5, random_state=seed)
-
-
-def boosting(seed: int) -> object:
-    """Gradient boosting, as the ladder has it, but trying a third of the many inputs at each split."""
-    return GradientBoostingRegressor(
-        n_estimators=120, max_depth=3, learning_rate=0.07, subsample=0.7, max_features=0.33, random_state=seed
-    )
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A regressor on blocks of inputs, at the epochs at which it is asked for."""
-
-    name: str
-    blocks: tuple[str, ...]
-    regressor: Regressor = trees
-    epochs: tuple[int, ...] = (1,)
-
-    def predict(self, inputs: Inputs, training: np.ndarray, scores: np.ndarray, seed: int) -> np.ndarray:
-        """Fit on the training networks and score all; what a network lacks takes the training median."""
-        values = inputs.joined(self.blocks)
-        values = np.where(np.isfinite(values), values, np.nan)
-        values = values[:, ~np.isnan(values[training]).all(axis=0)]
-        model = make_pipeline(SimpleImputer(strategy="median"), self.regressor(seed))
-        model.fit(values[training], scores)
-        predicted: np.ndarray = model.predict(values)
-        return predicted
-
-
-ALL_EPOCHS = (0, 1, 3)
-KNOWN = ("curve", "hyperparameters")
 # Added to the name of AeLLE where it is not as by default:
-BARE = " without readout growth"  # blended from the views that do not see it
+NO_READOUT = " without readout growth"  # only the views that do not see it
 ALONE = ", network alone"  # without the trees in its head
+_WEIGHTS = "curve + hyperparameters + weight statistics"
+WEIGHTS = (f"extra-trees on {_WEIGHTS}", f"gradient boosting on {_WEIGHTS}")
 
 
-def _both(name: str, *blocks: str, epochs: tuple[int, ...] = (1,)) -> tuple[Stack, Stack]:
-    return (
-        Stack(f"extra-trees on {name}", blocks, trees, epochs),
-        Stack(f"gradient boosting on {name}", blocks, boosting, epochs),
-    )
+@dataclass(frozen=True)
+class TreeInputs:
+    """What the trees of AeLLE's head see of one view, with architecture and size or without."""
+
+    settings: Autoencoder
+    in_context: bool
+    transforms: Transforms | None = None
+
+    def fit(self, table: Table) -> TreeInputs:
+        """Fit the transforms on the spectra up to the epoch."""
+        transforms = fit_transforms(table, np.ones(len(table), dtype=bool), self.settings)
+        return replace(self, transforms=transforms)
+
+    def apply(self, table: Table) -> np.ndarray:
+        """Return (networks, inputs) at the table's epoch."""
+        assert self.transforms is not None, "not fitted"
+        networks = table.networks.iloc[table.spectra["network"]]
+        both = forest_inputs([self.transforms], table.spectra, networks, self.settings.summaries)
+        values = np.full((len(table), both[self.in_context].shape[2]), np.nan)
+        now = (table.spectra["epoch"] == table.epoch).to_numpy()
+        values[table.spectra.loc[now, "network"]] = both[self.in_context][0, now]
+        return values
 
 
-_SHAPE = "AeLLE + architecture/size"
-_ON_BARE = _both("the channels", "channels"), _both("the channels + architecture/size", "channels", "shape")
-_ON_ALL = (
-    _both("the channels + readout growth", "channels", "readout"),
-    _both("the channels + readout growth + architecture/size", "channels", "readout", "shape"),
-)
-# What AeLLE's heads are compared with, on the same inputs: by the name of the head.
-TREES = {
-    "AeLLE": _ON_ALL[0],
-    _SHAPE: _ON_ALL[1],
-    f"AeLLE{BARE}": _ON_BARE[0],
-    f"{_SHAPE}{BARE}": _ON_BARE[1],
-    f"AeLLE{ALONE}": _ON_ALL[0],
-    f"{_SHAPE}{ALONE}": _ON_ALL[1],
-}
-WEIGHTS = _both("curve + hyperparameters + weight statistics", *KNOWN, "weights", epochs=ALL_EPOCHS)
-# The blocks "aelle" and "aelle without readout growth" are AeLLE's out-of-fold scores, both heads.
-STACKED = "AeLLE + curve + hyperparameters"
-ATTEMPTS = (
-    Stack(STACKED, ("aelle", *KNOWN), epochs=ALL_EPOCHS),
-    Stack(f"{STACKED}{BARE}", (f"aelle{BARE}", *KNOWN), epochs=ALL_EPOCHS),
-    Stack(f"{STACKED}, trees see the channels too", ("aelle", *KNOWN, "channels", "readout")),
-    Stack(f"{STACKED} with the spectrum under noise", ("aelle", *KNOWN, "noise")),
-    Stack(f"{STACKED} with the hidden spectrum", ("aelle", *KNOWN, "hidden")),
-    Stack(
-        f"{STACKED}, trees see readout growth, noise and hidden spectra",
-        ("aelle", "readout", "noise", "hidden", *KNOWN),
-    ),
-)
-# Beside the goals: what remains once weight statistics are known, and what readout growth gives without AeLLE.
-BESIDE = (
-    Stack(f"{STACKED} + weight statistics", ("aelle", *KNOWN, "weights"), epochs=ALL_EPOCHS),
-    Stack("curve + hyperparameters + weight statistics + readout growth", (*KNOWN, "weights", "readout")),
-    Stack("curve + hyperparameters + readout growth", (*KNOWN, "readout")),
-    Stack("readout growth alone", ("readout",)),
-)
-STACKS = (
-    *{tree.name: tree for pair in TREES.values() for tree in pair}.values(),
-    *WEIGHTS,
-    *ATTEMPTS,
-    *BESIDE,
-)
+def grown(inputs: np.ndarray, scores: np.ndarray, seed: int) -> Model:
+    """Gradient boosting as the head of AeLLE has it."""
+    return Forest.boosting(inputs, scores, seed)
 
 
-def aelle_block(scored: pd.DataFrame, known: Known, heads: Sequence[str]) -> np.ndarray:
-    """AeLLE's scores of one fold at one epoch, (networks, heads)."""
-    at_epoch = scored[scored["epoch"] == known.epoch]
-    table = at_epoch.pivot(index="network", columns="method", values="score")
-    return table.loc[known.network, list(heads)].to_numpy()
+def names_on(view: Sequence[str], in_context: bool) -> tuple[str, str]:
+    """Names of extra-trees and gradient boosting on one view."""
+    growth = " + readout growth" if "readout_growth" in view else ""
+    words = f"the channels{growth}{' + architecture/size' if in_context else ''}"
+    return f"extra-trees on {words}", f"gradient boosting on {words}"
+
+
+def rivals(has_readout: bool) -> dict[str, tuple[str, str]]:
+    """Trees on the same inputs, by the name of the AeLLE method that they are compared with."""
+    found = {}
+    for name, in_context in ((SPECTRUM_ALONE, False), (WITH_SIZE, True)):
+        widest = names_on(WITH_READOUT if has_readout else WIDE, in_context)
+        found |= {name: widest, name + ALONE: widest}
+        if has_readout:
+            found[name + NO_READOUT] = names_on(WIDE, in_context)
+    return found
+
+
+def methods_of(experiment: Experiment, has_readout: bool) -> tuple[Method, ...]:
+    """Every method that the goals speak of; those with readout growth only where it was recorded."""
+    seed, level = experiment.seed, experiment.prediction.interval
+
+    def regression(name: str, inputs: object, fit: Fit) -> Regression:
+        return Regression(name, frozenset({"curve"}), inputs, fit, level, seed)
+
+    found: list[Method] = list(ladder(experiment))
+    found += [
+        regression(name, _known_and_weights, fit)
+        for name, fit in zip(WEIGHTS, (trees, boosting), strict=True)
+    ]
+    for view in (WIDE, WITH_READOUT) if has_readout else (WIDE,):
+        settings = experiment.autoencoder.model_copy(update={"channels": list(view)})
+        for in_context in (False, True):
+            inputs = TreeInputs(settings, in_context).fit
+            named = zip(names_on(view, in_context), (trees, grown), strict=True)
+            found += [regression(name, inputs, fit) for name, fit in named]
+    network = experiment.autoencoder.model_copy(update={"head": "network"})
+    found += _less(experiment.model_copy(update={"autoencoder": network}), ALONE)[:2]
+    if has_readout:
+        views = experiment.prediction.model_copy(update={"views": [list(BARE), list(WIDE)]})
+        found += _less(experiment.model_copy(update={"prediction": views}), NO_READOUT)
+    return tuple(found)
+
+
+def _less(experiment: Experiment, suffix: str) -> list[Aelle]:
+    """AeLLE under other settings, by names that say so."""
+    return [replace(method, name=method.name + suffix) for method in aelle_methods(experiment)]
+
+
+def _known_and_weights(table: Table) -> Beside:
+    return Beside((curve_and_hyperparameters(table), WeightStatistics.fit(table)))
+
+
+STACKED = (WITH_ALL, WITH_ALL + NO_READOUT)

@@ -30,7 +30,7 @@ def register(app: Dash, source: Source) -> None:
         theme, method, selection = theme_named(asked["theme"]), asked["method"], asked["selection"]
         epoch = predicted_epoch(data, epoch_at(data, asked["epoch"]))
         if method is None or epoch is None:
-            blank = message(f"No predictions yet: run aelle predict {source.folder.root}")
+            blank = message(f"No predictions yet: run aelle evaluate {source.folder.root}")
             return blank, blank, "Predicted against actual", "Ladder of methods"
         groups = {
             g.name: (g.networks.tolist(), g.colour)
@@ -40,7 +40,7 @@ def register(app: Dash, source: Source) -> None:
         steps = (
             ladder(rows, epoch, theme, title=_UNTITLED)
             if rows
-            else message("No report.json: run aelle predict again")
+            else message("No report.json: run aelle evaluate again")
         )
         return (
             predicted_against_actual(info, theme, groups=groups, title=_UNTITLED),

@@ -10,14 +10,14 @@ negative, on scores of networks that the scoring autoencoders had not seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import nnls
 
 from aelle.embedding.channels import recorded
-from aelle.embedding.dataset import SpectraDataset
+from aelle.prediction.table import Table
 
 BARE = ("spectrum",)
 WIDE = ("spectrum", "change", "temporal_std")
@@ -26,12 +26,11 @@ _PARTS = 10  # of the networks that weights are learnt from, each left out once
 _SHRINKAGE = 0.05  # towards equal weights: scores that are much alike are many, and the networks are few
 
 
-def views_of(dataset: SpectraDataset) -> list[list[str]]:
-    """Views as the experiment names them; with "auto" the three above, without channels that were not recorded."""
-    asked = dataset.experiment.prediction.views
+def views_of(asked: Literal["auto"] | Sequence[Sequence[str]], table: Table) -> list[list[str]]:
+    """Views as they were asked for; "auto" takes the three above, without channels that were not recorded."""
     if asked != "auto":
         return [list(view) for view in asked]
-    found = {name for name in WITH_READOUT if recorded(dataset.spectra, name).any()}
+    found = {name for name in WITH_READOUT if recorded(table.spectra, name).any()}
     views = [[name for name in view if name in found] for view in (BARE, WIDE, WITH_READOUT)]
     return [view for i, view in enumerate(views) if view not in views[:i]]
 
@@ -54,57 +53,47 @@ def stacking_weights(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def cross_fitted(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Blend out-of-fold scores (n, models), each network by weights that follow from the others: (n,).
+    """Blend out-of-fold scores (n, models, heads), each network by weights that follow from the others: (n, heads).
 
     With few networks the weights know the outcomes that they were fitted to; errors of scores blended by them
     would be too small to calibrate intervals on, and trees would trust such scores too much.
     """
-    blended = np.empty(len(said))
+    blended = np.empty((len(said), said.shape[2]))
     parts = np.arange(len(said)) % _PARTS
     for part in range(_PARTS):
         own = parts == part
-        blended[own] = said[own] @ stacking_weights(said[~own], scores[~own])
+        blended[own] = blend(said[own], blend_weights(said[~own], scores[~own]))
     return blended
 
 
-def blend(scored: pd.DataFrame, training: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """Blend the scores by every view and part of one fold into one score a method, epoch and network.
-
-    Args:
-        scored: view, part, method, epoch, network (position), score; the training networks' scores are out of fold.
-        training: boolean mask over the dataset's networks.
-        scores: the networks' own scores; only those of the training networks are looked at.
-
-    Returns:
-        method, epoch, network, score; that of a training network by weights that it had no part in.
-    """
-    frames = []
-    for (method, epoch), part in scored.groupby(["method", "epoch"], sort=False):
-        table = part.pivot(index="network", columns=["view", "part"], values="score")
-        networks = table.index.to_numpy()
-        learnt = training[networks]
-        said, own = table.to_numpy(), scores[networks[learnt]]
-        score = said @ stacking_weights(said[learnt], own)
-        score[learnt] = cross_fitted(said[learnt], own)
-        frames.append(pd.DataFrame({"method": method, "epoch": epoch, "network": networks, "score": score}))
-    return pd.concat(frames, ignore_index=True)
+def blend(said: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Blend scores (n, models, heads) by weights (models, heads): (n, heads)."""
+    blended: np.ndarray = np.einsum("nmh,mh->nh", said, weights)
+    return blended
 
 
-def readable(views: Sequence[Sequence[str]], spectra: pd.DataFrame, epochs: Sequence[int]) -> pd.Series:
-    """Say which views can be read of each network: network_id → tuple of positions in `views`.
+def blend_weights(said: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Weigh models (n, models, heads) for each head by itself: (models, heads)."""
+    return np.stack([stacking_weights(said[..., head], scores) for head in range(said.shape[2])], axis=1)
+
+
+def readable(views: Sequence[Sequence[str]], table: Table, epochs: Iterable[int]) -> list[tuple[int, ...]]:
+    """Say for each network which views can be read of it, as positions in `views`.
 
     Args:
         views: channels of each view.
-        spectra: rows of `spectrum_rows` of new networks.
+        table: the networks.
         epochs: those at which a network must have a view's channels.
     """
-    rows = spectra[spectra["epoch"].isin(epochs)]
-    there = pd.DataFrame(
-        {
-            place: np.logical_and.reduce([recorded(rows, name) for name in view])
-            for place, view in enumerate(views)
-        },
-        index=rows["network_id"],
-    )
-    every = there.groupby(level=0).all()
-    return every.apply(lambda row: tuple(int(place) for place in every.columns if row[place]), axis=1)
+    names = list(dict.fromkeys(name for view in views for name in view))
+    there = {name: np.ones(len(table), dtype=bool) for name in names}
+    for epoch in epochs:
+        rows = table.spectra[table.spectra["epoch"] == epoch]
+        for name in names:
+            found = np.zeros(len(table), dtype=bool)
+            found[rows["network"]] = recorded(rows, name)
+            there[name] &= found
+    return [
+        tuple(place for place, view in enumerate(views) if all(there[name][i] for name in view))
+        for i in range(len(table))
+    ]
