@@ -12,38 +12,6 @@ from aelle.explorer.source import Source
 from aelle.explorer.standalone import page as standalone_page
 from aelle.explorer.view import View, from_query, to_query
 
-_THEME = """(clicks, search) => {
-    const asked = new URLSearchParams(search).get("theme"), now = document.documentElement.dataset.theme;
-    const chosen = clicks ? (now === "dark" ? "light" : "dark")
-        : asked ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    document.documentElement.dataset.theme = chosen === "dark" ? "dark" : "light";
-    return [chosen, chosen === "dark" ? "Light" : "Dark"];
-}"""
-_DISPLAY = """(clicks, search) => {
-    const root = document.documentElement.dataset, asked = new URLSearchParams(search).get("display");
-    root.display = clicks ? (root.display === "projector" ? "laptop" : "projector")
-        : asked === "projector" ? "projector" : "laptop";
-    if (clicks) aelleFigures.redraw();
-    return [root.display === "projector" ? root.display : null, root.display === "projector" ? "Smaller" : "Larger"];
-}"""
-_LINK = """(link) => { history.replaceState(null, "", link ? "?" + link : location.pathname); return ""; }"""
-_COPY = """async (clicks) => {
-    if (!clicks) return dash_clientside.no_update;
-    try { await navigator.clipboard.writeText(location.href); } catch { return "Copy the address bar"; }
-    setTimeout(() => dash_clientside.set_props("copy", {children: "Copy link"}), 1600);
-    return "Copied";
-}"""
-_PLAY = """(clicks, still, place, last) => {
-    if (!clicks) return [true, "Play", dash_clientside.no_update];
-    return still ? [false, "Pause", place >= last ? 0 : dash_clientside.no_update]
-                 : [true, "Play", dash_clientside.no_update];
-}"""
-_TICK = """(ticks, place, last) => {
-    if (!ticks || place >= last) return [dash_clientside.no_update, true, "Play"];
-    const done = place + 1 >= last;
-    return [place + 1, done, done ? "Play" : "Pause"];
-}"""
-
 
 def register(app: Dash, source: Source) -> None:
     """Connect what belongs to the whole page."""
@@ -56,11 +24,11 @@ def register(app: Dash, source: Source) -> None:
 
 def _browser_side(app: Dash) -> None:
     app.clientside_callback(
-        _THEME, Output("theme", "data"), Output("theme-button", "children"),
+        ClientsideFunction("page", "theme"), Output("theme", "data"), Output("theme-button", "children"),
         Input("theme-button", "n_clicks"), State("address", "search"),
     )  # fmt: skip
     app.clientside_callback(
-        _DISPLAY, Output("display", "data"), Output("size-button", "children"),
+        ClientsideFunction("page", "display"), Output("display", "data"), Output("size-button", "children"),
         Input("size-button", "n_clicks"), State("address", "search"),
     )  # fmt: skip
     app.clientside_callback(
@@ -76,18 +44,24 @@ def _browser_side(app: Dash) -> None:
         app.clientside_callback(drawn, Input(f"{name}-figure", "data"), State(f"{name}-figure", "id"))
     _ask(app)
     app.clientside_callback(
-        _LINK, Output("announce", "children"), Input("link", "data"), prevent_initial_call=True
+        ClientsideFunction("page", "link"),
+        Output("announce", "children"),
+        Input("link", "data"),
+        prevent_initial_call=True,
     )
     app.clientside_callback(
-        _COPY, Output("copy", "children"), Input("copy", "n_clicks"), prevent_initial_call=True
+        ClientsideFunction("page", "copy"),
+        Output("copy", "children"),
+        Input("copy", "n_clicks"),
+        prevent_initial_call=True,
     )
     places = (State("epoch", "value"), State("epoch", "max"))
     app.clientside_callback(
-        _PLAY, Output("tick", "disabled"), Output("play", "children"), Output("epoch", "value"),
+        ClientsideFunction("page", "play"), Output("tick", "disabled"), Output("play", "children"), Output("epoch", "value"),
         Input("play", "n_clicks"), State("tick", "disabled"), *places, prevent_initial_call=True,
     )  # fmt: skip
     app.clientside_callback(
-        _TICK,
+        ClientsideFunction("page", "tick"),
         Output("epoch", "value", allow_duplicate=True), Output("tick", "disabled", allow_duplicate=True),
         Output("play", "children", allow_duplicate=True),
         Input("tick", "n_intervals"), *places, prevent_initial_call=True,
@@ -132,7 +106,7 @@ def _live(app: Dash, source: Source) -> None:
 
     # Only a full page has these; on an empty one there is nothing to update.
     app.clientside_callback(
-        "(pulse, version) => pulse === null || pulse === version ? dash_clientside.no_update : pulse",
+        ClientsideFunction("page", "renewed"),
         Output("version", "data"), Input("pulse", "data"), State("version", "data"), prevent_initial_call=True,
     )  # fmt: skip
 

@@ -18,13 +18,6 @@ from aelle.explorer.source import Source
 from aelle.explorer.theme import theme_named
 
 _STEPS = 200  # places of a filter's slider
-_COUNT = """(selection) => {
-    const parts = ["a", "b"].filter(k => selection[k].length).map(k => `${k.toUpperCase()}: ${selection[k].length}`);
-    return parts.length ? parts.join(" · ") : "Draw around points";
-}"""
-# A first selection moves on from a single network to the view of groups.
-_TAB = """(selection, tab) => (selection.a.length || selection.b.length) && tab === "network"
-    ? "selection" : dash_clientside.no_update"""
 
 
 def register(app: Dash, source: Source) -> None:
@@ -34,9 +27,11 @@ def register(app: Dash, source: Source) -> None:
         Input("lassoed", "data"), State("lasso-into", "value"), State("selection", "data"),
         prevent_initial_call=True,
     )  # fmt: skip
-    app.clientside_callback(_COUNT, Output("selection-count", "children"), Input("selection", "data"))
     app.clientside_callback(
-        _TAB,
+        ClientsideFunction("page", "count"), Output("selection-count", "children"), Input("selection", "data")
+    )
+    app.clientside_callback(
+        ClientsideFunction("page", "compare"),
         Output("tab", "value"),
         Input("selection", "data"),
         State("tab", "value"),
