@@ -30,7 +30,7 @@ ALLOWED = {
     },
     "embedding": {"config", "hyperparameters", "lyapunov", "optimiser", "records", "words"},
     "prediction": {"embedding", "records", "config", "hyperparameters"},
-    "integrations": {"prediction", "spectra", "recurrent", "hyperparameters", "records"},
+    "integrations": {"prediction", "spectra", "recurrent", "hyperparameters", "records", "modules"},
     "explorer": {
         "config",
         "embedding",

@@ -208,9 +208,9 @@ def test_models_and_inputs_of_the_wrong_kind_are_refused_before_training():
     with pytest.raises(ValueError, match="inputs have 2 features a step, but the network takes 3"):
         SpectrumWatch(lstm, inputs[..., :2], ByLeadingExponent())
     with pytest.raises(ValueError, match="bidirectional"):
-        SpectrumWatch(nn.LSTM(3, 8, bidirectional=True), inputs, ByLeadingExponent())
+        SpectrumWatch(nn.LSTM(3, 8, bidirectional=True, batch_first=True), inputs, ByLeadingExponent())
     with pytest.raises(ValueError, match="must have shape"):
-        SpectrumWatch(lstm, inputs[0], ByLeadingExponent())
+        SpectrumWatch(nn.LSTMCell(3, 8), inputs[0], ByLeadingExponent())
 
 
 def test_epochs_must_rise():

@@ -69,7 +69,7 @@ def test_covariant_vectors_of_a_linear_map_are_its_eigenvectors():
 @pytest.mark.parametrize("layers", [1, 2])
 def test_covariant_vectors_of_a_network(layers):
     torch.manual_seed(0)
-    net = nn.GRU(3, 4, num_layers=layers).double()
+    net = nn.GRU(3, 4, num_layers=layers, batch_first=True).double()
     inputs = torch.randn(2, 260, 3, dtype=F64)
     found = covariant_lyapunov_vectors(net, inputs, k=3)
     assert found.vectors.shape == (2, 61, 4 * layers, 3)
@@ -104,7 +104,7 @@ def test_a_linear_readout_closes_the_loop():
 def test_a_torch_module_with_its_readout_closes_the_loop():
     torch.manual_seed(0)
     both = conditional_vs_generative(
-        nn.LSTM(2, 5, num_layers=2), torch.randn(3, 120, 2), readout=nn.Linear(5, 2)
+        nn.LSTM(2, 5, num_layers=2, batch_first=True), torch.randn(3, 120, 2), readout=nn.Linear(5, 2)
     )
     assert len(both.conditional) == len(both.generative) == 20
     assert both.generative.sequences == 3
@@ -210,7 +210,7 @@ def test_the_frozen_gradient_is_that_of_the_jacobians_alone():
 
 def test_leading_exponents_equal_the_spectrum():
     torch.manual_seed(0)
-    net, inputs = nn.GRU(3, 6), torch.randn(3, 60, 3)
+    net, inputs = nn.GRU(3, 6, batch_first=True), torch.randn(3, 60, 3)
     spectrum = lyapunov_spectrum(net, inputs, warmup=30)
     found = leading_exponents(net, inputs, k=6, warmup=30, dtype=F64)
     torch.testing.assert_close(found.detach(), spectrum.exponents, rtol=0, atol=1e-8)

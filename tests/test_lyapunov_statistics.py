@@ -133,7 +133,7 @@ def test_a_transient_shows_as_not_converged():
 
 def test_what_a_spectrum_shows():
     torch.manual_seed(0)
-    spectrum = lyapunov_spectrum(torch.nn.LSTM(3, 8), torch.randn(5, 120, 3))
+    spectrum = lyapunov_spectrum(torch.nn.LSTM(3, 8, batch_first=True), torch.randn(5, 120, 3))
     assert len(spectrum) == 16
     assert (spectrum.exponents.diff() <= 0).all()
     assert spectrum.per_sequence.shape == (5, 16)
@@ -154,7 +154,7 @@ def test_what_a_spectrum_shows():
 
 def test_bits_frame_picture_and_text():
     torch.manual_seed(0)
-    spectrum = lyapunov_spectrum(torch.nn.LSTM(3, 4, num_layers=2), torch.randn(5, 120, 3))
+    spectrum = lyapunov_spectrum(torch.nn.LSTM(3, 4, num_layers=2, batch_first=True), torch.randn(5, 120, 3))
     bits = spectrum.in_bits()
     torch.testing.assert_close(bits.exponents * math.log(2), spectrum.exponents)
     torch.testing.assert_close(bits.standard_error * math.log(2), spectrum.standard_error)
@@ -173,7 +173,7 @@ def test_bits_frame_picture_and_text():
 
 def test_a_spectrum_is_drawn_by_the_one_figure_of_spectra():
     torch.manual_seed(0)
-    net = torch.nn.RNN(3, 32)
+    net = torch.nn.RNN(3, 32, batch_first=True)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(4)

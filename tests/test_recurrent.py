@@ -90,8 +90,6 @@ def test_torch_modules_convert_both_ways_with_equal_outputs(make, layers, bias):
 def test_what_has_no_forward_map_is_refused():
     with pytest.raises(ValueError, match="bidirectional"):
         Network.from_torch(nn.GRU(2, 3, bidirectional=True))
-    with pytest.raises(ValueError, match="proj_size"):
-        Network.from_torch(nn.LSTM(2, 3, proj_size=2))
     with pytest.raises(TypeError, match="Linear"):
         Network.from_torch(nn.Linear(2, 3))
     with pytest.raises(ValueError, match="hidden_size must be at least 1, got 0"):

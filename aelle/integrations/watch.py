@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from aelle.hyperparameters import NAMES, SHAPE
 from aelle.integrations.rule import IntegrationError, PredictsFinalMetric, PruningRule, Verdict, require_fit
+from aelle.modules.wrappers import unwrapped
 from aelle.prediction.predictor import Predictor
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import cells_of
@@ -79,6 +80,7 @@ class SpectrumWatch:
         task: str | None = None,
         metric_name: str | None = None,
     ) -> None:
+        model = unwrapped(model)
         self.model, self.inputs, self.warmup = model, inputs, warmup
         self.readout, self.sequences = readout, sequences
         self.predictor = Predictor.load(predictor) if isinstance(predictor, str | Path) else predictor
@@ -86,7 +88,7 @@ class SpectrumWatch:
         require_fit(self.predictor, task=task, metric_name=metric_name)
         self._described = _describe(cells_of(model, torch.float64), _checked(hyperparameters or {}))
         # One step per sequence finds inputs that do not fit before an epoch has been trained.
-        lyapunov_spectrum(model, _first_steps(inputs), k=1, warmup=0, state=self.predictor.spectrum_state)
+        lyapunov_spectrum(model, inputs, steps=1, k=1, warmup=0, state=self.predictor.spectrum_state)
         self._check_growth()
         self._rows: list[dict[str, Any]] = []
         self.spectra: dict[int, LyapunovSpectrum] = {}
@@ -206,15 +208,6 @@ def _checked(hyperparameters: Mapping[str, float]) -> dict[str, float]:
         if name not in _TOLD:
             raise IntegrationError(f"unknown hyperparameter {name!r}; known: {', '.join(_TOLD)}")
     return dict(hyperparameters)
-
-
-def _first_steps(inputs: Any) -> Any:
-    """The first step of each sequence; what is not a tensor or a list of them is left to be refused."""
-    if isinstance(inputs, Tensor) and inputs.dim() == 3:
-        return inputs[:, :1]
-    if isinstance(inputs, list | tuple) and all(isinstance(x, Tensor) and x.dim() == 2 for x in inputs):
-        return [sequence[:1] for sequence in inputs]
-    return inputs
 
 
 def _finite(model: nn.Module) -> bool:

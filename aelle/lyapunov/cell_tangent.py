@@ -41,7 +41,7 @@ class CellTangent:
     def __init__(self, cell: Any, hidden_only: bool = False) -> None:
         self.cell = cell
         self.hidden_only = hidden_only and len(cell.state_parts) > 1
-        self.size: int = cell.hidden_size if self.hidden_only else cell.carried_size
+        self.size: int = cell.output_size if self.hidden_only else cell.carried_size
         self.input_size: int | None = cell.input_size
         self.networks: int = cell.population[0] if cell.population else 1
         self.splittable = self.networks == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ class Run:
     tolerance: float | None
     progress: bool
     dt: float | None = None  # time of one step; rates are per step where None
+    read: Callable[[Any], Any] = lambda inputs: inputs  # how later inputs are read
 
     def start(
         self, position: Position, sequences: list[Tensor] | None, steps: int | None, warmup: int | str
@@ -152,7 +153,7 @@ class Run:
     ) -> LyapunovSpectrum:
         position = spectrum.position
         assert position is not None
-        sequences = None if inputs is None else as_sequences(inputs)
+        sequences = None if inputs is None else as_sequences(self.read(inputs))
         if sequences is not None and len(sequences) != len(position.states[0]):
             raise ValueError(
                 f"continue_ needs the {len(position.states[0])} sequences of before, got {len(sequences)}"

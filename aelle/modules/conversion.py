@@ -116,7 +116,8 @@ def _for_layers(module: nn.Module, states: list[Tensor]) -> Any:
     joint = torch.stack(states)
     if not isinstance(module, nn.LSTM):
         return joint
-    return tuple(part.contiguous() for part in joint.chunk(2, dim=-1))
+    parts = [module.proj_size or module.hidden_size, module.hidden_size]
+    return tuple(part.contiguous() for part in joint.split(parts, dim=-1))
 
 
 @torch.no_grad()

@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 
 from aelle.modules.step import Features
+
+SHORT = 30
+"""Time steps, below which a tensor of more sequences than that may have been meant the other way round."""
+
+
+def as_read_by(system: Any, inputs: Any) -> Any:
+    """Inputs as a module itself reads them, put into the form that all else here takes: (batch, time, ...) or a list.
+
+    A tensor of three or more dimensions is (time, batch, ...) to a module with `batch_first=False`; of two, it is one
+    sequence (time, features) to a torch.nn RNN, GRU or LSTM. What has no `batch_first` (a cell, an aelle network, a
+    `DrivenMap`) takes (batch, time, ...). Lists of sequences and a PackedSequence say themselves what they are.
+    """
+    if hasattr(inputs, "__array__") and not isinstance(inputs, Tensor):
+        try:
+            inputs = torch.as_tensor(inputs)
+        except (TypeError, ValueError):
+            return inputs  # refused later
+    if not isinstance(inputs, Tensor):
+        return inputs
+    if isinstance(system, nn.RNNBase) and inputs.dim() == 2 and inputs.is_floating_point():
+        return [inputs]
+    least = 3 if inputs.is_floating_point() else 2
+    if getattr(system, "batch_first", None) is not False or inputs.dim() < least:
+        return inputs
+    time, batch = inputs.shape[:2]
+    if time < SHORT <= batch:
+        warnings.warn(
+            f"inputs of shape {tuple(inputs.shape)} are read as (time, batch, ...), as {type(system).__name__} with "
+            f"batch_first=False reads them: {batch} sequences of {time} steps. If they are (batch, time, ...), pass "
+            "inputs.transpose(0, 1)",
+            stacklevel=3,
+        )
+    return inputs.transpose(0, 1)
 
 
 def driving_sequences(inputs: Any) -> tuple[list[Tensor], Features]:

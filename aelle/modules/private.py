@@ -52,7 +52,9 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> Any:
     own._apply(lambda tensor: cast(tensor, dtype))
     for sub in own.modules():
         sub.training = False
-    return own.requires_grad_(False)
+    for parameter in own.parameters():  # a script module has no requires_grad_
+        parameter.requires_grad_(False)
+    return own
 
 
 def _tensors(values: list[Any]) -> Iterator[Tensor]:

@@ -160,14 +160,19 @@ class Cell(nn.Module, ABC):
         """Leading numbers of the state that the next step reads, all of them as a rule: as many exponents there are."""
         return self.state_size
 
+    @property
+    def output_size(self) -> int:
+        """Size of the hidden vector that the layer passes on: `hidden_size`, but for a projection."""
+        return self.hidden_size
+
     def initial_state(self, batch: int) -> Tensor:
         """Zero state of shape (*population, batch, n)."""
         weight = next(self.parameters())
         return weight.new_zeros(*self.population, batch, self.state_size)
 
     def output(self, state: Tensor) -> Tensor:
-        """Return the hidden vector that the layer passes on: the first `hidden_size` components."""
-        return state[..., : self.hidden_size]
+        """Return the hidden vector that the layer passes on: the first `output_size` components."""
+        return state[..., : self.output_size]
 
     def split(self, state: Tensor) -> tuple[Tensor, ...]:
         """Split a flat state into its named parts."""

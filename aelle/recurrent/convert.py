@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,9 @@ from aelle.recurrent.cell import Cell
 from aelle.recurrent.elman import ReluRNN, TanhRNN
 from aelle.recurrent.gru import GRU
 from aelle.recurrent.lstm import LSTM
-from aelle.recurrent.network import Network
+from aelle.recurrent.network import Network, layer_of
+
+T = TypeVar("T")
 
 
 def cells_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
@@ -23,17 +26,58 @@ def cells_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
 
     Raises:
         TypeError: for any other system.
-        ValueError: for a bidirectional module, one with a projection, or parameters that are not finite.
+        ValueError: for a bidirectional module, or parameters that are not real, dense and finite.
     """
+    if isinstance(system, nn.Module):
+        _check_parameters(system)
+    cells = _drawing_nothing(system, lambda: _layers_of(system, dtype))
+    _check_finite(cells)
+    return cells
+
+
+def directions_of(module: nn.RNNBase, dtype: torch.dtype) -> tuple[list[Cell], list[Cell]]:
+    """Forward and backward layers of a bidirectional torch.nn module; each takes both outputs of the layers below.
+
+    Raises:
+        ValueError: for parameters that are not real, dense and finite.
+    """
+    _check_parameters(module)
+
+    def layers(backward: bool) -> list[Cell]:
+        copies = [layer_of(module, layer, backward) for layer in range(module.num_layers)]
+        return [_in_dtype(cell, dtype) for cell in copies]
+
+    forward, backward = _drawing_nothing(module, lambda: (layers(False), layers(True)))
+    _check_finite(forward)
+    _check_finite(backward)
+    return forward, backward
+
+
+def _drawing_nothing(system: Any, build: Callable[[], T]) -> T:
+    """Build cells, which draws their parameters, and leave torch's random state as it was."""
     parameters = system.parameters() if isinstance(system, nn.Module) else ()
     devices = {parameter.device for parameter in parameters if parameter.is_cuda}
-    with torch.random.fork_rng(devices=list(devices)):  # building a cell draws its parameters
-        cells = _layers_of(system, dtype)
+    with torch.random.fork_rng(devices=list(devices)):
+        return build()
+
+
+def _check_parameters(module: nn.Module) -> None:
+    for name, parameter in module.named_parameters():
+        if parameter.is_meta:
+            raise ValueError(f"{name} is on the meta device, without values; load the module onto a real one")
+        if parameter.layout is not torch.strided:
+            raise ValueError(f"{name} is sparse; give the module dense weights (to_dense)")
+        if parameter.is_complex():
+            raise ValueError(
+                f"{name} is complex; a cell with a closed form is real, so give the step as a DrivenMap on real pairs"
+            )
+
+
+def _check_finite(cells: Sequence[Cell]) -> None:
     for layer, cell in enumerate(cells):
         for name, parameter in cell.named_parameters():
             if not parameter.isfinite().all():
                 raise ValueError(f"{name} of layer {layer} holds NaN or infinite values")
-    return cells
 
 
 def _layers_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
@@ -68,7 +112,7 @@ def _from_torch_cell(module: nn.RNNCellBase) -> Cell:
     cell = kind(module.input_size, module.hidden_size, module.bias, dtype=weight.dtype, device=weight.device)
     with torch.no_grad():
         for name, parameter in cell.named_parameters():
-            parameter.copy_(module.get_parameter(name))
+            parameter.copy_(getattr(module, name))  # a parametrised one is no parameter
     return cell
 
 
@@ -80,8 +124,9 @@ def initial_states(
     Args:
         sizes: state size of each layer.
         rows: number of driving sequences; None takes it from `given`, else 1.
-        given: (n,) or (rows, n) over all layers; a list with one such state a layer; h_0 of shape
-            (layers, rows, H) or the pair (h_0, c_0), as torch.nn modules take it. Zeros where None.
+        given: (n,) or (rows, n) over all layers; a list with one such state a layer; or as torch.nn modules take it:
+            h_0 of shape (layers, rows, H), without rows (layers, H), or the pair (h_0, c_0) of such; of an LSTMCell
+            (h, c) of shapes (rows, H) or (H,). Zeros where None.
 
     Raises:
         ValueError: where the shape fits none of these, or a value is not finite.
@@ -108,11 +153,25 @@ def _by_layer(sizes: list[int], given: Any) -> list[Any]:
     if isinstance(given, Tensor):
         if given.dim() == 3:
             return list(given)
-        return list(given.split(sizes, dim=-1)) if given.shape[-1:] == (sum(sizes),) else [given]
+        if given.shape[-1:] == (sum(sizes),):
+            return list(given.split(sizes, dim=-1))
+        return list(given) if tuple(given.shape) == (len(sizes), sizes[0]) else [given]
     if not isinstance(given, list | tuple):
         return [given]
-    if len(given) == 2 and all(isinstance(part, Tensor) and part.dim() == 3 for part in given):
-        return list(torch.cat(list(given), dim=-1))
+    if len(given) == 2 and all(isinstance(part, Tensor) and part.dim() > 0 for part in given):
+        pair = _pair_by_layer(sizes, *given)
+        if pair is not None:
+            return pair
     if len(given) != len(sizes) and not any(isinstance(part, Tensor) for part in given):
         return [torch.as_tensor(given)]
     return list(given)
+
+
+def _pair_by_layer(sizes: list[int], h: Tensor, c: Tensor) -> list[Tensor] | None:
+    """States (h, c) of each layer, or None where the two tensors are no h and c: they then have no joint size n."""
+    if h.dim() != c.dim() or h.shape[:-1] != c.shape[:-1] or h.shape[-1] + c.shape[-1] != sizes[0]:
+        return None
+    joint = torch.cat([h, c], dim=-1)
+    if joint.dim() == 3 or (joint.dim() == 2 and len(sizes) > 1):
+        return list(joint)
+    return [joint]

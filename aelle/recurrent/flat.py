@@ -69,7 +69,7 @@ def attached_cells(system: nn.Module, cells: Sequence[Cell], dtype: torch.dtype)
         clone = copy.deepcopy(cell)
         for name, _ in list(cell.named_parameters()):
             del clone._parameters[name]
-            setattr(clone, name, owner.get_parameter(name + suffix).to(dtype))
+            setattr(clone, name, getattr(owner, name + suffix).to(dtype))
         attached.append(clone)
     return attached
 

@@ -39,7 +39,7 @@ class LSTM(Cell):
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
         """Blocks [[∂h'/∂h, ∂h'/∂c], [∂c'/∂h, ∂c'/∂c]]; ∂c'/∂c = diag(f)."""
         h, c = self.split(state)
-        by_gate, output, f, shear = self._gains(self._gates(x, h), c)
+        by_gate, output, f, shear = self.gains(self._gates(x, h), c)
         w_i, w_f, w_g, w_o = self._recurrent_blocks()
         gated = [gain.unsqueeze(-1) * w for gain, w in zip(by_gate, (w_i, w_f, w_g), strict=True)]
         c_by_h = gated[0] + gated[1] + gated[2]
@@ -56,7 +56,7 @@ class LSTM(Cell):
         return self._terms(self._gates(x, h), c, hidden_only)
 
     def _terms(self, gates: Sequence[Tensor], c: Tensor, hidden_only: bool) -> TangentTerms:
-        by_gate, output, f, shear = self._gains(gates, c)
+        by_gate, output, f, shear = self.gains(gates, c)
         weights = self._gate_weights()
         if hidden_only:
             hidden = torch.stack([*(shear * gain for gain in by_gate), output], dim=-2)
@@ -67,7 +67,8 @@ class LSTM(Cell):
         gains = output.unsqueeze(-2), torch.stack(by_gate, dim=-2)
         return TangentTerms(groups, gains, f, shear, volume)
 
-    def _gains(self, gates: Sequence[Tensor], c: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor]:
+    @staticmethod
+    def gains(gates: Sequence[Tensor], c: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor]:
         """Factors of W_i, W_f, W_g in ∂c'/∂h; of W_o in ∂h'/∂h; f; and s = ∂h'/∂c' = o tanh'(c')."""
         a_i, a_f, a_g, a_o = gates
         i, f, g = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g)

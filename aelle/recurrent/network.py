@@ -13,6 +13,7 @@ from aelle.recurrent.cell import Cell
 from aelle.recurrent.elman import ReluRNN, TanhRNN
 from aelle.recurrent.gru import GRU
 from aelle.recurrent.lstm import LSTM
+from aelle.recurrent.lstmp import LSTMP
 
 _TORCH_LAYERS: dict[type[Cell], Any] = {
     TanhRNN: nn.RNN,
@@ -26,7 +27,7 @@ class Network(nn.Module):
     """Unidirectional layers of cells; each feeds its hidden vector to the next, the last to the readout.
 
     Args:
-        cells: layers, first to last; each `input_size` equals the `hidden_size` before it.
+        cells: layers, first to last; each `input_size` equals the `output_size` before it.
         readout: linear map from the last hidden vector, or None.
         dropout: probability of zeroing a layer's output on its way up, in training only.
     """
@@ -34,9 +35,9 @@ class Network(nn.Module):
     def __init__(self, cells: Sequence[Cell], readout: nn.Linear | None = None, dropout: float = 0.0) -> None:
         super().__init__()
         for lower, upper in pairwise(cells):
-            if upper.input_size != lower.hidden_size:
+            if upper.input_size != lower.output_size:
                 raise ValueError(
-                    f"a layer takes {upper.input_size} inputs but the layer below it gives {lower.hidden_size}"
+                    f"a layer takes {upper.input_size} inputs but the layer below it gives {lower.output_size}"
                 )
         if not cells:
             raise ValueError("a network needs at least one cell")
@@ -82,26 +83,15 @@ class Network(nn.Module):
 
         Raises:
             TypeError: for any other module.
-            ValueError: for a bidirectional module or one with a projection, which have no single forward map.
+            ValueError: for a bidirectional module, which has no single forward map.
         """
-        kind = _cell_of(module)
+        _cell_of(module)
         if module.bidirectional:
             raise ValueError(
-                "bidirectional modules have no single forward-in-time map; use a unidirectional one"
+                "bidirectional modules have no single forward-in-time map; aelle.lyapunov_spectrum takes the spectrum of "
+                "each direction"
             )
-        if module.proj_size:
-            raise ValueError("proj_size is not supported; use an LSTM without a projection")
-        cells = []
-        for layer in range(module.num_layers):
-            weight = getattr(module, f"weight_ih_l{layer}")
-            cell = kind(
-                weight.shape[1], module.hidden_size, module.bias, dtype=weight.dtype, device=weight.device
-            )
-            with torch.no_grad():
-                for name, parameter in cell.named_parameters():
-                    parameter.copy_(getattr(module, f"{name}_l{layer}"))
-            cells.append(cell)
-        return cls(cells, readout, module.dropout)
+        return cls([layer_of(module, layer) for layer in range(module.num_layers)], readout, module.dropout)
 
     def to_torch(self) -> nn.RNNBase:
         """Copy the recurrent layers into one torch.nn module with equal outputs (without the readout).
@@ -136,11 +126,25 @@ class Network(nn.Module):
         return module
 
 
+def layer_of(module: nn.RNNBase, layer: int, backward: bool = False) -> Cell:
+    """Copy one layer of a torch.nn.RNN, GRU or LSTM, in one of its directions, into a cell with equal outputs."""
+    suffix = f"_l{layer}" + ("_reverse" if backward else "")
+    weight = getattr(module, f"weight_ih{suffix}")
+    options = {"proj_size": module.proj_size} if module.proj_size else {}
+    cell = _cell_of(module)(
+        weight.shape[1], module.hidden_size, module.bias, dtype=weight.dtype, device=weight.device, **options
+    )
+    with torch.no_grad():
+        for name, parameter in cell.named_parameters():
+            parameter.copy_(getattr(module, name + suffix))
+    return cell
+
+
 def _cell_of(module: nn.Module) -> type[Cell]:
     if isinstance(module, nn.RNN):
         return ReluRNN if module.nonlinearity == "relu" else TanhRNN
     if isinstance(module, nn.GRU):
         return GRU
     if isinstance(module, nn.LSTM):
-        return LSTM
+        return LSTMP if module.proj_size else LSTM
     raise TypeError(f"expected torch.nn.RNN, GRU or LSTM, got {type(module).__name__}")

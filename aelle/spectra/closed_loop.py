@@ -13,6 +13,8 @@ from aelle.lyapunov.inputs import Inputs, as_sequences
 from aelle.lyapunov.result import LyapunovSpectrum
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.conversion import required_cells
+from aelle.modules.driving import as_read_by
+from aelle.modules.wrappers import unwrapped
 from aelle.recurrent.flat import closed_loop, readout_of
 from aelle.spectra.front import lyapunov_spectrum
 
@@ -51,7 +53,7 @@ def conditional_vs_generative(
 
     Args:
         network: aelle network with a readout to its inputs, or any recurrent module with `readout` given.
-        inputs: (batch, time, input_size).
+        inputs: as `lyapunov_spectrum` reads them.
         readout: map from the last hidden vector to the next input; the network's own where None.
         steps: measured steps of the closed loop; as many as of the driven run where None.
         warmup: transient of both runs, as in `lyapunov_spectrum`.
@@ -61,14 +63,16 @@ def conditional_vs_generative(
         ValueError: where there is no readout, or it does not give an input.
     """
     with torch.no_grad():
-        cells = required_cells(network, dtype, as_sequences(inputs), "the closed loop")
+        network = unwrapped(network)
+        sequences = as_sequences(as_read_by(network, inputs))
+        cells = required_cells(network, dtype, sequences, "the closed loop")
         feed_back = readout_of(network, readout, dtype)
         fed = feed_back(cells[-1].output(cells[-1].initial_state(1)))
         if fed.shape[-1] != cells[0].input_size:
             raise ValueError(
                 f"the readout gives {fed.shape[-1]} numbers, but the network takes {cells[0].input_size}"
             )
-    conditional = lyapunov_spectrum(network, inputs, warmup=warmup, dtype=dtype)
+    conditional = lyapunov_spectrum(network, sequences, warmup=warmup, dtype=dtype)
     assert conditional.position is not None
     loop = DrivenMap(closed_loop(cells, feed_back), sum(cell.state_size for cell in cells))
     generative = lyapunov_spectrum(

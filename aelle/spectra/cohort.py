@@ -18,6 +18,8 @@ from aelle.lyapunov.run import Run
 from aelle.lyapunov.tangent import TangentMap
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.conversion import required_cells
+from aelle.modules.driving import as_read_by
+from aelle.modules.wrappers import unwrapped
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import initial_states
 from aelle.spectra.front import lyapunov_spectrum
@@ -47,7 +49,7 @@ def lyapunov_spectra(
 
     Args:
         networks: as `lyapunov_spectrum` takes them.
-        inputs: (batch, time, input_size) for all, or (networks, batch, time, input_size).
+        inputs: for all, as `lyapunov_spectrum` reads them; or with a first dimension more, (networks, ...), one for each.
         steps, state, k, warmup, qr_interval, dtype, generator, progress: as `lyapunov_spectrum` takes them.
         initial_state, tolerance: likewise, where the networks are taken one by one.
         batched: whether to take them as one batch, whatever the device.
@@ -95,12 +97,12 @@ def _population_spectra(
     progress: bool,
 ) -> list[LyapunovSpectrum]:
     check_settings(state, qr_interval, dtype, None)
-    each = [as_sequences(x) for x in ([inputs] * len(networks) if shared else inputs)]
+    networks = [unwrapped(network) for network in networks]
+    given = [inputs] * len(networks) if shared else list(inputs)
+    each = [as_sequences(as_read_by(network, x)) for network, x in zip(networks, given, strict=True)]
     layers = list(zip(*map(_cells(dtype), networks, each), strict=True))
     dense = [CellTangent(type(cells[0]).stack(cells), state == "hidden") for cells in layers]
-    sequences = as_sequences(inputs) if shared else as_sequences(inputs.flatten(0, 1))
-    if shared:
-        sequences = sequences * len(networks)
+    sequences = [sequence for own in each for sequence in own]
     device = next(layers[0][0].parameters()).device
     states = initial_states([cells[0].state_size for cells in layers], len(sequences), None, dtype, device)
     stack: list[TangentMap | BlockTangent] = [

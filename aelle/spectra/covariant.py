@@ -37,7 +37,7 @@ def covariant_lyapunov_vectors(
 
     Args:
         system: as `lyapunov_spectrum` takes it; the layers of a stack are one state here.
-        inputs: (batch, warmup + T + cooldown, input_size); None for an autonomous map.
+        inputs: sequences of warmup + T + cooldown steps, as `lyapunov_spectrum` reads them; None for an autonomous map.
         steps: T, of an autonomous map.
         k: number of leading vectors; all where None.
         warmup: first steps, in which the frame relaxes.

@@ -13,6 +13,7 @@ from aelle.lyapunov.fixed_points import FixedPoints, points_from
 from aelle.lyapunov.inputs import Inputs, group_by_length
 from aelle.lyapunov.tangent import TangentMap
 from aelle.modules.conversion import is_convertible
+from aelle.modules.wrappers import unwrapped
 from aelle.spectra.systems import System, stack_and_states
 from aelle.spectra.whole_map import whole_map
 
@@ -57,6 +58,7 @@ def fixed_points(
         ValueError: for an input, starts or settings that do not fit the system.
     """
     _check(count, noise, slowest, iterations)
+    system = unwrapped(system)
     generator = generator or torch.Generator().manual_seed(0)
     with torch.no_grad():
         constant_only = inputs is None and input is not None and not is_convertible(system)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
-from aelle.lyapunov.block_run import BlockTangent
-from aelle.lyapunov.block_tangent import MapBlocks, with_structure
-from aelle.lyapunov.driven_map import DrivenMap
-from aelle.lyapunov.growth import Position
 from aelle.lyapunov.inputs import Inputs
 from aelle.lyapunov.result import LyapunovSpectrum
-from aelle.lyapunov.run import Run
-from aelle.lyapunov.structure import StructureError
-from aelle.lyapunov.tangent import TangentMap
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.errors import ModuleError
+from aelle.modules.wrappers import unwrapped
+from aelle.spectra.bidirectional import bidirectional_spectra
 from aelle.spectra.parts import driven_parts, is_larger_model
-from aelle.spectra.systems import System, check_settings, directions, first_frames, stack_and_states
-
-LONGEST_AUTONOMOUS_RUN = 1_000_000
+from aelle.spectra.settings import Settings
+from aelle.spectra.systems import System, check_settings
 
 
 @undisturbed
@@ -52,9 +45,11 @@ def lyapunov_spectrum(
         system: torch.nn.RNN, GRU, LSTM or one of their Cells; an aelle cell or network; any other module with
             module(x, state) returning state or (output, state), differentiated automatically; a larger model with
             recurrent parts; a `DrivenMap`. Never modified. Modules are measured in evaluation mode.
-        inputs: (batch, time, input_size), whatever `batch_first` says; ragged sequences as a list of
-            (time, input_size) or a PackedSequence. None for an autonomous map, which needs `steps`. For a larger
-            model, what its forward takes: a tensor, also of whole numbers, a tuple of arguments, a dict of named ones.
+        inputs: a tensor as the module itself reads it: (time, batch, input_size) where `batch_first` is False, as it is
+            by default in torch, and (time, input_size) for one sequence; (batch, time, input_size) for a cell, an aelle
+            network, a `DrivenMap` and what has no `batch_first`. Or a list of sequences (time, input_size) of any lengths,
+            or a PackedSequence. None for an autonomous map, which needs `steps`. For a larger model, what its forward
+            takes: a tensor, also of whole numbers, a tuple of arguments, a dict of named ones.
         steps: measured steps; where None, all that the inputs leave after the warm-up.
         state: "full", or "hidden" for ∂h'/∂h at fixed other parts of the state (an LSTM's c).
         k: number of leading exponents; all n where None.
@@ -73,7 +68,8 @@ def lyapunov_spectrum(
     Returns:
         `LyapunovSpectrum`, exponents descending, in nats per step, or per unit of time for a `DrivenMap` with a `dt`.
         Of a larger model, that of its recurrent part, as the model's own forward, run once, drives it; a dict of them by
-        qualified name where there are several.
+        qualified name where there are several. Of a bidirectional module a dict of two, "forward" and "backward" (of a
+        part, "encoder.lstm.forward"), each in its own direction of time and conditional on what drives its layers.
 
     Raises:
         TypeError: for a system or inputs of an unknown kind, and a module that no way can follow.
@@ -81,9 +77,10 @@ def lyapunov_spectrum(
             tolerance is reached.
     """
     check_settings(state, qr_interval, dtype, tolerance)
-    settings = _Settings(steps, state, k, warmup, qr_interval, dtype, tolerance, generator, progress)
+    settings = Settings(steps, state, k, warmup, qr_interval, dtype, tolerance, generator, progress)
+    system = unwrapped(system)
     if not is_larger_model(system, part) or (initial_state is not None and part is None):
-        return settings.spectrum(system, inputs, initial_state)
+        return _spectra_of(system, inputs, initial_state, settings)
     try:
         parts = driven_parts(system, inputs, part)
     except ModuleError as refused:
@@ -93,58 +90,24 @@ def lyapunov_spectrum(
             return settings.spectrum(system, inputs, initial_state)
         except (TypeError, ValueError):
             raise refused from None
-    spectra = {}
+    spectra: dict[str, LyapunovSpectrum] = {}
     for name, (module, sequences, begun) in parts.items():
         try:
-            spectra[name] = settings.spectrum(module, sequences, begun)
+            found = _spectra_of(unwrapped(module), sequences, begun, settings)
         except (ValueError, TypeError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{name}: {error}") from error
+        if isinstance(found, dict):
+            spectra |= {f"{name}.{direction}": spectrum for direction, spectrum in found.items()}
+        else:
+            spectra[name] = found
     return spectra if len(spectra) > 1 else next(iter(spectra.values()))
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """How spectra are taken, as `lyapunov_spectrum` is told."""
-
-    steps: int | None
-    state: str
-    k: int | None
-    warmup: int | str
-    qr_interval: int | str
-    dtype: torch.dtype
-    tolerance: float | None
-    generator: torch.Generator | None
-    progress: bool
-
-    @torch.no_grad()
-    def spectrum(self, system: System, inputs: Any, initial_state: Any) -> LyapunovSpectrum:
-        """Spectrum of one system."""
-        taken = stack_and_states(system, inputs, self.state == "hidden", self.dtype, initial_state)
-        size, k, steps, warmup = sum(t.size for t in taken.stack), self.k, self.steps, self.warmup
-        if k is not None and not 1 <= k <= size:
-            raise ValueError(f"k must lie between 1 and the {size} exponents of this system, got {k}")
-        if isinstance(warmup, int):
-            warmup = max(warmup - taken.skipped, 0)
-        if self.tolerance is not None and inputs is None and steps is None:
-            steps = LONGEST_AUTONOMOUS_RUN
-
-        def measured(stack: Sequence[TangentMap | BlockTangent]) -> LyapunovSpectrum:
-            frames = [
-                first_frames(tangent, k, like, self.generator)
-                for tangent, like in zip(stack, taken.states, strict=True)
-            ]
-            interval = None if self.qr_interval == "auto" else int(self.qr_interval)
-            dt = getattr(system, "dt", None) if isinstance(system, DrivenMap) else None
-            run = Run(stack, self.state, k, interval, self.tolerance, self.progress, dt)
-            return run.start(Position(taken.states, frames), taken.sequences, steps, warmup)
-
-        blocks = [with_structure(tangent, directions(tangent, k)) for tangent in taken.stack]
-        try:
-            return measured(blocks)
-        except StructureError:
-            if not any(isinstance(tangent, MapBlocks) and tangent.recognised for tangent in blocks):
-                raise
-            return measured(
-                taken.stack
-            )  # the structure was found at a few points, and is not there at others
+def _spectra_of(
+    system: System, inputs: Any, initial_state: Any, settings: Settings
+) -> LyapunovSpectrum | dict[str, LyapunovSpectrum]:
+    """Spectrum of one system, or those of the two directions of a bidirectional module."""
+    if isinstance(system, nn.RNNBase) and system.bidirectional:
+        return bidirectional_spectra(system, inputs, initial_state, settings)
+    return settings.spectrum(system, inputs, initial_state)

@@ -11,6 +11,8 @@ from aelle.lyapunov.differentiable import differentiable_exponents
 from aelle.lyapunov.factorise import random_frame
 from aelle.lyapunov.inputs import as_sequences
 from aelle.modules.conversion import is_convertible, required_cells
+from aelle.modules.driving import as_read_by
+from aelle.modules.wrappers import unwrapped
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import initial_states
 from aelle.recurrent.flat import attached_cells
@@ -31,12 +33,12 @@ def leading_exponents(
 
     Args:
         system: recurrent module, cell or network whose parameters require gradients.
-        inputs: (batch, time, input_size), the first `warmup` steps a transient.
+        inputs: as `lyapunov_spectrum` reads them; the first `warmup` steps are a transient.
         k: number of exponents.
         warmup: steps of transient; gradients flow through it unless the trajectory is frozen.
         trajectory: "full" differentiates the trajectory too; "frozen" holds the states fixed and
             differentiates only how the Jacobians depend on the parameters, which stays tame in chaos.
-        dtype: precision; that of the parameters where None.
+        dtype: precision; that of the parameters where None, and float32 of half-precision ones.
         initial_state: as `lyapunov_spectrum` takes it.
         generator: for the first frame.
 
@@ -48,10 +50,12 @@ def leading_exponents(
     """
     if trajectory not in ("full", "frozen"):
         raise ValueError(f'trajectory must be "full" or "frozen", got {trajectory!r}')
+    system = unwrapped(system)
     if not isinstance(system, nn.Module) or not is_convertible(system):
         raise TypeError(f"leading_exponents takes modules with a closed form, not {type(system).__name__}")
-    dtype = dtype or next(system.parameters()).dtype
-    sequences = as_sequences(inputs)
+    own = next(system.parameters()).dtype
+    dtype = dtype or (torch.float32 if own in (torch.float16, torch.bfloat16) else own)
+    sequences = as_sequences(as_read_by(system, inputs))
     if warmup < 0 or len(sequences[0]) <= warmup:
         raise ValueError(
             f"a sequence of {len(sequences[0])} steps leaves none to measure after {warmup} of warm-up"

@@ -26,6 +26,8 @@ from aelle.lyapunov.inputs import Inputs, as_sequences
 from aelle.lyapunov.tangent import Segment
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.conversion import required_cells
+from aelle.modules.driving import as_read_by
+from aelle.modules.wrappers import unwrapped
 from aelle.recurrent.convert import initial_states
 from aelle.spectra.readout import growth_lags, growth_of_layers, readout_of
 
@@ -72,7 +74,7 @@ def look(
 
     Args:
         network: a torch.nn.RNN, GRU, LSTM or one of their Cells, or an aelle cell or network; never modified.
-        inputs: (batch, T, input_size), sequences of one length as the task gives them; three of them do.
+        inputs: sequences of one length as the task gives them, read as `lyapunov_spectrum` reads them; three of them do.
         readout: what reads the last hidden vector; None takes that of an aelle network, or the hidden vector as it is.
         k: number of leading exponents; fewer where the state is smaller.
         initial_state: (n,) over all layers; zeros where None, as in training.
@@ -82,7 +84,8 @@ def look(
         ValueError: for inputs that do not fit the network, or shorter than two steps.
     """
     started = time.perf_counter()
-    sequences = as_sequences(inputs)
+    network = unwrapped(network)
+    sequences = as_sequences(as_read_by(network, inputs))
     if len({len(sequence) for sequence in sequences}) > 1 or len(sequences[0]) < 2:
         raise ValueError("a look needs sequences of one length, of two steps or more")
     cells = required_cells(network, torch.float64, sequences, "look", initial_state)

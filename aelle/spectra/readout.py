@@ -19,6 +19,8 @@ from aelle.lyapunov.cell_tangent import CellSegment, CellTangent
 from aelle.lyapunov.inputs import as_sequences
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.conversion import required_cells
+from aelle.modules.driving import as_read_by
+from aelle.modules.wrappers import unwrapped
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.network import Network
 
@@ -45,7 +47,7 @@ def readout_growth(
 
     Args:
         model: a torch.nn.RNN, GRU, LSTM or one of their Cells, or an aelle cell or network; never modified.
-        inputs: (batch, T, input_size), sequences as the task gives them.
+        inputs: sequences of T steps as the task gives them, read as `lyapunov_spectrum` reads them.
         readout: what reads the last hidden vector; None takes that of an aelle network, or the hidden vector as
             it is where there is none.
         initial_state: (n,) over all layers; zeros where None, as in training.
@@ -66,8 +68,9 @@ def cohort_readout_growth(
     initial_state: Tensor | None = None,
 ) -> Tensor:
     """`readout_growth` of networks of one architecture and size, as one batch: (networks, lags)."""
+    models = [unwrapped(model) for model in models]
     read_by = [readout_of(m, r) for m, r in zip(models, readouts or [None] * len(models), strict=True)]
-    sequences = as_sequences(inputs)
+    sequences = as_sequences(as_read_by(models[0], inputs))
     if len({len(sequence) for sequence in sequences}) > 1:
         raise ValueError("all sequences must have one length, since growth is counted from their last step")
     driving = torch.stack(sequences).double()
@@ -168,9 +171,9 @@ def _layers(models: Sequence[nn.Module], sequences: list[Tensor], initial_state:
 
 def _check_readouts(layers: Sequence[Cell], read_by: Sequence[nn.Linear | None]) -> None:
     for readout in (readout for readout in read_by if readout is not None):
-        if readout.in_features != layers[-1].hidden_size:
+        if readout.in_features != layers[-1].output_size:
             raise ValueError(
-                f"the readout takes {readout.in_features} numbers, the last layer gives {layers[-1].hidden_size}"
+                f"the readout takes {readout.in_features} numbers, the last layer gives {layers[-1].output_size}"
             )
 
 

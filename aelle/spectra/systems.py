@@ -12,7 +12,9 @@ from aelle.lyapunov.driven_map import DrivenMap, DrivenMapTangent
 from aelle.lyapunov.factorise import random_frame
 from aelle.lyapunov.inputs import as_sequences
 from aelle.lyapunov.tangent import TangentMap
+from aelle.modules.driving import as_read_by
 from aelle.modules.measured import Measured, measured_module
+from aelle.modules.wrappers import unwrapped
 from aelle.recurrent.convert import initial_states
 
 System = nn.Module | DrivenMap
@@ -34,6 +36,8 @@ def stack_and_states(
     system: System, inputs: Any, hidden_only: bool, dtype: torch.dtype, initial_state: Any
 ) -> Measured:
     """Tangent maps, initial states (rows, n) and driving sequences; ValueError where the inputs do not fit."""
+    system = unwrapped(system)
+    inputs = as_read_by(system, inputs)
     if isinstance(system, DrivenMap):
         if hidden_only:
             raise ValueError('state="hidden" needs a recurrent cell; a DrivenMap has no hidden part')
