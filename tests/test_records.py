@@ -25,6 +25,7 @@ from aelle.records import (
     record_files,
     remove_partial_files,
     weight_statistics_frame,
+    without_nan,
     write_bytes,
     write_epoch,
     write_incidents,
@@ -294,3 +295,8 @@ def test_records_show_in_brief_and_are_a_data_frame(tmp_path):
     assert "<b>" not in hostile._repr_html_()
     assert "val_metric" in read_records(tmp_path, ["val_metric"])._repr_html_()
     assert "0 records of 0 networks" in records.Records(frame.iloc[:0])._repr_html_()
+
+
+def test_numbers_that_json_lacks_are_null():
+    content = {1: [float("nan"), 0.5, (float("-inf"), 2)], "b": {"c": float("inf"), "d": "nan", "e": None}}
+    assert without_nan(content) == {"1": [None, 0.5, [None, 2]], "b": {"c": None, "d": "nan", "e": None}}

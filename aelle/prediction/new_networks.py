@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from aelle.prediction.predictor import Predictor
-from aelle.records import ExperimentFolder, read_records
+from aelle.records import ExperimentFolder, read_records, without_nan
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,7 @@ class Predictions:
             "training_networks": len(predictor.training),
             "epoch": self.epoch,
             "interval": predictor.level,
-            "networks": [
-                {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in row.items()}
-                for row in self.table.to_dict("records")
-            ],
+            "networks": without_nan(self.table.to_dict("records")),
         }
 
     def __str__(self) -> str:

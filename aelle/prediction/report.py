@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aelle.records import without_nan
+
 
 @dataclass(frozen=True)
 class Report:
@@ -66,7 +68,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; what is undefined (NaN) is null."""
-        content: dict[str, Any] = _without_nan(asdict(self))
+        content: dict[str, Any] = without_nan(asdict(self))
         return content
 
     def __str__(self) -> str:
@@ -180,13 +182,3 @@ def _mark(method: str, best: list[str]) -> str:
 
 def _number(value: float, digits: int = 3) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

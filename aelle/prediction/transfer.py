@@ -24,7 +24,7 @@ from aelle.prediction.folds import prediction_epochs
 from aelle.prediction.ladder import ladder
 from aelle.prediction.metrics import spearman, spearman_interval
 from aelle.prediction.table import Table
-from aelle.records import ExperimentFolder, Metric
+from aelle.records import ExperimentFolder, Metric, without_nan
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,7 @@ class Transfer:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; what is undefined is null."""
-        content = asdict(self)
-        content["rows"] = [
-            {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-            for row in self.rows
-        ]
+        content: dict[str, Any] = without_nan(asdict(self))
         return content
 
     def __str__(self) -> str:

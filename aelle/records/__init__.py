@@ -13,6 +13,7 @@ One row is one network at one epoch. `pd.read_parquet("artifacts/x/records")` ju
 from aelle.records.atomic import (
     atomic,
     remove_partial_files,
+    without_nan,
     write_bytes,
     write_frame,
     write_json,
@@ -79,6 +80,7 @@ __all__ = [
     "remove_partial_files",
     "resample_rows",
     "weight_statistics_frame",
+    "without_nan",
     "write_bytes",
     "write_epoch",
     "write_frame",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import time
 import uuid
@@ -87,6 +88,17 @@ def write_json(path: Path, content: Any, made_from: Mapping[str, str] | None = N
     if isinstance(content, dict):
         content = content | ({"made_from": dict(made_from)} if made_from else {}) | {"digest": BLANK}
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def without_nan(content: Any) -> Any:
+    """Put None where a number is NaN or infinite, at any depth, since JSON has no such numbers; keys become words."""
+    if isinstance(content, dict):
+        return {str(key): without_nan(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [without_nan(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
 
 
 def write_frame(path: Path, frame: pd.DataFrame, made_from: Mapping[str, str] | None = None) -> None:
