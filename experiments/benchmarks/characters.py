@@ -23,7 +23,7 @@ from aelle.collection.cohort_job import driving_sequences
 from aelle.collection.engines import available_cores
 from aelle.collection.population import PopulationTraining
 from aelle.collection.search_space import Cohort, variants
-from aelle.collection.training import NativeTraining, evaluate_trainee, train_epoch
+from aelle.collection.training import NativeTraining, evaluate, train_epoch
 from aelle.config import Experiment, parse_experiment
 from aelle.spectra import lyapunov_spectra
 from aelle.tasks.registry import make_task
@@ -61,7 +61,7 @@ def on_cpu(
     clock, driving = time.process_time, driving_sequences(settings, task)
     share = len(task.train) / len(whole)
     found = {"training": median_seconds(clock, repeats, lambda: train_epoch(trainee, task)) / share}
-    found["evaluation"] = median_seconds(clock, repeats, lambda: evaluate_trainee(trainee, task))
+    found["evaluation"] = median_seconds(clock, repeats, lambda: evaluate(trainee, task))
     task.train = whole
     for state in states:
         found[state] = median_seconds(
