@@ -1,7 +1,7 @@
 """Spectra of modules by a plain QR loop on automatic Jacobians, one sequence at a time: what aelle is held to."""
 
 import torch
-from torch.func import jacrev
+from torch.autograd.functional import jacobian as automatic
 
 from aelle.lyapunov.factorise import random_frame
 
@@ -20,8 +20,7 @@ def plain_exponents(step, inputs, states, warmup):
     for sequence, s in zip(inputs, states, strict=True):
         frame = random_frame(n, n, torch.float64, torch.device("cpu"), None).mT
         for t, x in enumerate(sequence):
-            jacobian = jacrev(lambda state, x=x: step(x, state))(s)
-            frame, r = torch.linalg.qr(jacobian @ frame)
+            frame, r = torch.linalg.qr(automatic(lambda state, x=x: step(x, state), s) @ frame)
             if t >= warmup:
                 sums += r.diagonal().abs().log()
             s = step(x, s).detach()

@@ -16,7 +16,11 @@ ALLOWED = {
     "optimiser": set(),
     "registry": {"words"},
     "words": set(),
-    "lyapunov": {"kernels", "plot"},  # a result shows itself by the one figure of spectra that there is
+    "lyapunov": {
+        "kernels",
+        "plot",
+        "words",
+    },  # a result shows itself by the one figure of spectra that there is
     "records": {"hyperparameters", "words"},
     "config": {"hyperparameters", "words"},
     "recurrent": {"kernels", "registry", "words"},

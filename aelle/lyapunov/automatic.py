@@ -56,6 +56,7 @@ class AutomaticTangent:
         self.batched_step, self.given_jacobian = _without_traces(step), jacobian
         self.structure: str | BlockDiagonal | DiagonalPlusLowRank = "auto"
         self._apart = None if apart is None else _without_traces(apart)
+        self.exact_derivatives = True
         self._pieces = 0
         self._forward_mode: bool | None = None
 
@@ -129,6 +130,7 @@ class AutomaticTangent:
         else:
             given = self.jacobian(x, states)
             audit.require_given_jacobian(given, automatic, lambda: refuted(audit.along(given)))
+            self.exact_derivatives &= not audit.rounded_rows(given, automatic)
 
     def _has_forward_mode(self, inputs: Tensor | None, states: Tensor) -> bool:
         """Whether products can be taken without a Jacobian; compared with the Jacobian at one point, once."""

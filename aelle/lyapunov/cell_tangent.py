@@ -44,7 +44,7 @@ class CellTangent:
         self.size: int = cell.output_size if self.hidden_only else cell.carried_size
         self.input_size: int | None = cell.input_size
         self.networks: int = cell.population[0] if cell.population else 1
-        self.splittable = self.networks == 1
+        self.splittable, self.exact_derivatives = self.networks == 1, True
 
     def segment(
         self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None

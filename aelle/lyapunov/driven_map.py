@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.func import jacfwd, vmap
 
 from aelle.lyapunov.automatic import AutomaticTangent
-from aelle.lyapunov.derivatives import RowStep
+from aelle.lyapunov.derivatives import RowStep, StepError
 from aelle.lyapunov.structure import DIAGONAL, BlockDiagonal, DiagonalPlusLowRank
+from aelle.words import first_line
 
 Step = Callable[[Tensor | None, Tensor], Tensor]
 
@@ -165,7 +166,12 @@ class DrivenMapTangent(AutomaticTangent):
     def _takes_rows(self, apart: RowStep) -> bool:
         """Whether the step itself seems to treat a batch row by row, which is much the fastest; audited on the way."""
         x, state = self.probe(3 if self.size != 3 else 4)
-        expected = apart(x, state.clone())
+        try:
+            expected = apart(x, state.clone())
+        except RuntimeError as error:  # it has just answered another batch
+            raise StepError(
+                f"step fails when it is called again ({first_line(error)}): it keeps a state of its own between calls"
+            ) from error
         try:
             direct = self.system.step(x, state.clone())
         except Exception:

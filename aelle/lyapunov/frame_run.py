@@ -83,6 +83,8 @@ class FrameRun:
         logs, rounding = torch.stack(self._blocks, dim=1), self._rounding
         if self._dead.unproven is not None:
             rounding = rounding.masked_fill(self._dead.unproven, math.inf)
+        if not self.tangent.exact_derivatives:  # what looks singular may be an entry rounded to nothing
+            rounding = rounding.masked_fill(logs.isinf().any(dim=1), math.inf)
         overflowed = logs.isnan().flatten(1).any(dim=1) | ~self.state.isfinite().all(dim=-1)
         return Growth(
             logs,
@@ -188,6 +190,8 @@ class FrameRun:
         """
         logs = torch.cat(self._logs)
         residuals = torch.cat(self._residuals) if self._residuals else None
+        if not self.tangent.exact_derivatives:
+            residuals = None  # determinants are of the same entries, rounded to noise, and say nothing
         bound = rounding_bound(gaps_of(logs, self._dead.exact), self.n)
         self._rounding += rounding_error(bound, self.n, residuals).sum(0)
         if self._offset is None:

@@ -29,6 +29,7 @@ class LowRankTangent:
         self._tangent, self._structure, self.size = tangent, structure, tangent.size
         self.input_size, self.networks = tangent.input_size, tangent.networks
         self.splittable = tangent.splittable
+        self.exact_derivatives = tangent.exact_derivatives
 
     def segment(
         self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None

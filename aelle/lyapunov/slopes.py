@@ -107,6 +107,34 @@ def _gru_cell(
     return n + z * (h - n)
 
 
+def _over_time(cell: Callable[..., Any]) -> Callable[..., Any]:
+    """torch's kernel over a sequence as steps of its cell; the kernel itself where it is more than one direction."""
+    kernel = {_lstm_cell: torch.lstm, _gru_cell: torch.gru, _rnn_tanh_cell: torch.rnn_tanh}[cell]
+
+    def run(x: Tensor, state: Any, weights: Any, bias: Any, *settings: Any) -> Any:
+        if not (isinstance(bias, bool) and len(settings) == 5):  # a packed sequence
+            return kernel(x, state, weights, bias, *settings)
+        layers, dropout, train, bidirectional, batch_first = settings
+        per_layer = len(weights) // layers
+        if bidirectional or (dropout and train) or x.dim() != 3 or per_layer != (4 if bias else 2):
+            return kernel(x, state, weights, bias, *settings)
+        pair, last = isinstance(state, tuple | list), []
+        for layer in range(layers):
+            own = weights[layer * per_layer : (layer + 1) * per_layer]
+            here: Any = tuple(part[layer] for part in state) if pair else state[layer]
+            outputs = []
+            for step in x.unbind(1 if batch_first else 0):
+                here = cell(step, here, *own)
+                outputs.append(here[0] if pair else here)
+            x = torch.stack(outputs, 1 if batch_first else 0)
+            last.append(here)
+        if pair:
+            return x, *(torch.stack(part) for part in zip(*last, strict=True))
+        return x, torch.stack(last)
+
+    return run
+
+
 _EXACT: dict[Any, Callable[..., Any]] = {
     torch.tanh: _tanh,
     torch.Tensor.tanh: _tanh,
@@ -120,13 +148,16 @@ _EXACT: dict[Any, Callable[..., Any]] = {
     torch.rnn_tanh_cell: _rnn_tanh_cell,
     torch.lstm_cell: _lstm_cell,
     torch.gru_cell: _gru_cell,
+    torch.rnn_tanh: _over_time(_rnn_tanh_cell),
+    torch.lstm: _over_time(_lstm_cell),
+    torch.gru: _over_time(_gru_cell),
 }
 
 
 class exact_slopes(TorchFunctionMode):  # noqa: N801 - a context manager, as torch names its own
     """Context in which tanh, σ and torch's cells are differentiated exactly however saturated they are.
 
-    Scripted functions and torch's kernels over whole sequences are out of its reach.
+    Scripted functions, and sequences that torch runs packed or in two directions, are out of its reach.
     """
 
     def __torch_function__(

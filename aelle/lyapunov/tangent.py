@@ -94,12 +94,15 @@ class TangentMap(Protocol):
         input_size: of an input; None for an autonomous map.
         networks: how many networks the rows belong to, in equal parts.
         splittable: whether rows may run in several threads at once.
+        exact_derivatives: whether small entries of the Jacobians are as good as large ones, relative to themselves;
+            1 - tanh² of a saturated unit is not.
     """
 
     size: int
     input_size: int | None
     networks: int
     splittable: bool
+    exact_derivatives: bool
 
     def segment(
         self, inputs: Tensor | None, state: Tensor, steps: int, k: int, chart: Tensor | None

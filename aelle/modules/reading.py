@@ -103,7 +103,7 @@ def _accepted(call: Call, probe: Tensor, features: Features, dtype: torch.dtype,
     alone = torch.cat([step(x[i : i + 1], flat[i : i + 1]) for i in range(_ROWS)])
     if not agree(alone, together):
         raise DiffersError(
-            "it answers a sequence alone differently than among others: it mixes the sequences of a batch"
+            "it answers a sequence alone differently than among others: it mixes the sequences of a batch, or keeps a state of its own"
         )
     if call.way != CELL:
         _require_steps(step, repeated[:_ROWS, :_STEPS], flat)
