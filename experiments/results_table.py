@@ -1,8 +1,8 @@
-"""The README's tables of results, from the small tables in experiments/results/.
+"""The tables of docs/results.md and the summary in README.md, from the small tables in experiments/results/.
 
     python experiments/results_table.py            # prints them
-    python experiments/results_table.py --write    # puts them between the markers of README.md
-    python experiments/results_table.py --check    # exit code 1 where README.md says something else
+    python experiments/results_table.py --write    # puts them between the markers of both pages
+    python experiments/results_table.py --check    # exit code 1 where a page says something else
 
 The tables of the goals are made by experiments/goals/evaluate.py; those in results/doubled/ from a folder of
 collections that were extended to twice the networks.
@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+ROOT = HERE.parent
 RESULTS = HERE / "results"
-START, END = "<!-- results: made by experiments/results_table.py -->", "<!-- end of results -->"
+PAGES = {"results": "docs/results.md", "summary": "README.md"}  # part → the page that holds it
 
 _IN_CONTEXT, _STACKED = "AeLLE + architecture/size", "AeLLE + curve + hyperparameters"
 _BARE, _ALONE = " without readout growth", ", network alone"
@@ -49,6 +49,12 @@ GOALS = (  # goal, epoch, our method, words
     ("c", "3", _STACKED, "c. varied, epoch 3: the same"),
 )
 AGAIN = "the same networks trained again"
+SUMMARY = {  # method → heading; what the README shows of everything varied, one epoch known
+    "last value": "last value",
+    "curve + hyperparameters": "curve and hyperparameters",
+    _IN_CONTEXT: "AeLLE, hyperparameters unknown",
+    _STACKED: "AeLLE with both",
+}
 Row = dict[str, str]
 
 
@@ -59,17 +65,13 @@ def read(name: str) -> list[Row]:
 
 
 def correlations(rows: Sequence[Row], kind: str, epoch: int) -> str:
-    """Spearman with its interval, methods down and tasks across; the best of each column in bold."""
+    """Spearman with its interval, methods down and tasks across. No best is marked: most leads are chance."""
     chosen = [row for row in rows if row["set"] == kind and int(row["epoch"]) == epoch]
     tasks = list(dict.fromkeys(row["task"] for row in chosen))
     found = {(row["method"], row["task"]): row for row in chosen if row["method"] in LADDER}
-    best = {
-        t: max((r for (_, task), r in found.items() if task == t), key=lambda r: float(r["spearman"] or "-2"))
-        for t in tasks
-    }
     lines = ["| method | " + " | ".join(map(_words, tasks)) + " |", "|---" * (len(tasks) + 1) + "|"]
     for method in (m for m in LADDER if any((m, t) in found for t in tasks)):
-        cells = [_cell(found.get((method, task)), best[task]) for task in tasks]
+        cells = [_cell(found.get((method, task))) for task in tasks]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -86,11 +88,10 @@ def again(rows: Sequence[Row]) -> str:
     return f"| *{AGAIN}* | " + " | ".join(cells) + " |"
 
 
-def _cell(row: Row | None, best: Row) -> str:
+def _cell(row: Row | None) -> str:
     if row is None or not row["spearman"]:
         return "–"
-    shown = f"{float(row['spearman']):.2f} [{float(row['low']):.2f}, {float(row['high']):.2f}]"
-    return f"**{shown}**" if row is best else shown
+    return f"{float(row['spearman']):.2f} [{float(row['low']):.2f}, {float(row['high']):.2f}]"
 
 
 def _words(task: str) -> str:
@@ -137,23 +138,41 @@ def tables() -> str:
     more = read("doubled/goals_verdicts.csv")
     parts += [
         "",
-        "*The same where as many networks again were drawn after that: 408 a task.*",
+        "*The same where as many networks again were drawn after that: 408 per task.*",
         "",
         goals(more),
     ]
     return "\n".join(parts)
 
 
-def replaced(text: str) -> str:
-    """`text` with the present tables between its markers.
+def summary() -> str:
+    """The README's small table: one row per task, four methods."""
+    found = {
+        (row["task"], row["method"]): row
+        for row in read("goals_spearman.csv")
+        if row["set"] == "varied" and row["epoch"] == "1"
+    }
+    lines = ["| task | " + " | ".join(SUMMARY.values()) + " |", "|---" * (len(SUMMARY) + 1) + "|"]
+    for task in dict.fromkeys(task for task, _ in found):
+        cells = [_cell(found.get((task, method))) for method in SUMMARY]
+        lines.append(f"| {_words(task)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def replaced(text: str, part: str) -> str:
+    """`text` with the present tables of a part between its markers.
 
     Raises:
         ValueError: where it lacks the markers.
     """
-    if text.count(START) != 1 or text.count(END) != 1:
-        raise ValueError(f"expected one line {START!r} and one {END!r} after it")
-    before, after = text.split(START)[0], text.split(END)[1]
-    return f"{before}{START}\n{tables()}\n{END}{after}"
+    start, end = f"<!-- {part}: made by experiments/results_table.py -->", f"<!-- end of {part} -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise ValueError(f"expected one line {start!r} and one {end!r} after it")
+    before, after = text.split(start)[0], text.split(end)[1]
+    return f"{before}{start}\n{_MADE[part]()}\n{end}{after}"
+
+
+_MADE = {"results": tables, "summary": summary}
 
 
 def main() -> int:
@@ -162,22 +181,23 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--write", action="store_true", help="put the tables into README.md")
-    choice.add_argument("--check", action="store_true", help="say whether README.md holds these tables")
+    choice.add_argument("--write", action="store_true", help="put the tables into both pages")
+    choice.add_argument("--check", action="store_true", help="say whether the pages hold these tables")
     options = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
-    if options.write:
-        README.write_text(replaced(text), encoding="utf-8")
-    elif options.check:
-        if replaced(text) != text:
-            print(
-                "README.md: its results differ from experiments/results; run results_table.py --write",
-                file=sys.stderr,
-            )
-            return 1
-    else:
-        print(tables())
-    return 0
+    stale = False
+    for part, name in PAGES.items():
+        page = ROOT / name
+        if not (options.write or options.check):
+            print(_MADE[part]())
+            continue
+        text = page.read_text(encoding="utf-8")
+        made = replaced(text, part)
+        if options.write:
+            page.write_text(made, encoding="utf-8")
+        elif made != text:
+            stale = True
+            print(f"{name} differs from experiments/results; run results_table.py --write", file=sys.stderr)
+    return int(stale)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_hooks_take_sections_and_mend_links():
         "| `init_gain` | initial gain p·√H | a number above 0 and at most 1,000,000, a list or a distribution |"
         in hooks.hyperparameters()
     )
-    section = hooks.included("README.md", "What came out")
+    section = hooks.included("README.md", "Speed")
     assert section.strip()
     assert "## " not in section
     with pytest.raises(ValueError, match="no heading"):

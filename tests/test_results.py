@@ -1,4 +1,4 @@
-"""The README's tables are those of experiments/results, and the goals' verdicts follow from their numbers."""
+"""The tables of README.md and docs/results.md are those of experiments/results, and the goals' verdicts follow from their numbers."""
 
 import importlib.util
 import math
@@ -22,21 +22,26 @@ def results_table():
     return module
 
 
-def test_the_readme_holds_the_tables_that_the_command_makes(results_table):
-    text = (ROOT / "README.md").read_text()
-    assert results_table.replaced(text) == text, "run python experiments/results_table.py --write"
+def test_the_pages_hold_the_tables_that_the_command_makes(results_table):
+    for part, name in results_table.PAGES.items():
+        text = (ROOT / name).read_text()
+        assert results_table.replaced(text, part) == text, "run python experiments/results_table.py --write"
 
 
-def test_check_tells_a_number_that_was_changed_by_hand(results_table, tmp_path, monkeypatch, capsys):
-    changed = tmp_path / "README.md"
-    text = (ROOT / "README.md").read_text()
-    table = results_table.tables()
+@pytest.mark.parametrize("part", ["results", "summary"])
+def test_check_tells_a_number_that_was_changed_by_hand(results_table, part, tmp_path, monkeypatch, capsys):
+    for name in results_table.PAGES.values():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    changed = tmp_path / results_table.PAGES[part]
+    text = changed.read_text()
+    before, table = text.split(f"<!-- {part}: made by")
     number = next(word for word in table.split() if word.startswith("0."))
-    changed.write_text(text.replace(table, table.replace(number, "0.999", 1)))
-    monkeypatch.setattr(results_table, "README", changed)
+    changed.write_text(before + f"<!-- {part}: made by" + table.replace(number, "0.999", 1))
+    monkeypatch.setattr(results_table, "ROOT", tmp_path)
     monkeypatch.setattr("sys.argv", ["results_table.py", "--check"])
     assert results_table.main() == 1
-    assert "--write" in capsys.readouterr().err
+    assert results_table.PAGES[part] in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["results_table.py", "--write"])
     assert results_table.main() == 0
     assert changed.read_text() == text
@@ -44,7 +49,7 @@ def test_check_tells_a_number_that_was_changed_by_hand(results_table, tmp_path, 
 
 def test_markers_that_are_missing_are_refused(results_table):
     with pytest.raises(ValueError, match="expected one line"):
-        results_table.replaced("# aelle\n")
+        results_table.replaced("# aelle\n", "summary")
 
 
 @pytest.mark.parametrize("folder", ["", "doubled/"])

@@ -1,7 +1,7 @@
 """What the pages take from the code and from files outside docs/, so that nothing is copied by hand.
 
     <!-- include experiments/LOG.md -->          a file, without its title
-    <!-- include README.md: What came out -->    the section under a heading
+    <!-- include CHANGELOG.md: Unreleased -->    the section under a heading
     <!-- default experiment -->                  every setting of an experiment with its default
     <!-- hyperparameters -->                     every hyperparameter: what it is, what it may be, its default
     <!-- command line -->                        the help of every command
@@ -29,7 +29,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fill in the directives of a page, and take back links that lead out of docs/."""
     source = posixpath.join("docs", page.file.src_uri)
     filled = _DIRECTIVE.sub(lambda found: _filled(found, source), markdown)
-    return with_links(filled, source, source)
+    return with_links(stacked(filled), source, source)
 
 
 def _filled(directive: re.Match[str], page: str) -> str:
@@ -39,7 +39,7 @@ def _filled(directive: re.Match[str], page: str) -> str:
         return hyperparameters()
     if directive[1] == "command line":
         return command_line()
-    return with_links(stacked(included(directive[2], directive[3])), directive[2], page)
+    return with_links(included(directive[2], directive[3]), directive[2], page)
 
 
 def included(file: str, heading: str | None = None) -> str:
