@@ -288,7 +288,7 @@ def test_a_structure_found_at_first_and_lost_on_the_way_gives_the_dense_answer()
 def test_a_structure_that_cannot_be_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         DrivenMap(diagonal_step, N, **options)
-    with pytest.raises(ValueError, match="block size of at least 1"):
+    with pytest.raises(ValueError, match="block size must be at least 1"):
         BlockDiagonal(0)
 
 

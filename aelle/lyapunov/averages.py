@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from aelle.lyapunov import convergence, estimates
+from aelle.lyapunov.arguments import is_number
 from aelle.lyapunov.growth import Growth
 from aelle.lyapunov.standard_error import relaxation_error, standard_error
 
@@ -52,8 +53,8 @@ class Averages:
         Raises:
             ValueError: where the level is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level must lie between 0 and 1, got {level}")
+        if not is_number(level) or not 0 < level < 1:
+            raise ValueError(f"level must lie between 0 and 1, got {level!r}")
         width = self._widths(self.standard_error, self._noise[1], level)
         finite = self.exponents.isfinite()
         low = torch.where(finite, self.exponents - width, -math.inf)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import jacfwd, vmap
 
+from aelle.lyapunov.arguments import is_number, whole_number
 from aelle.lyapunov.automatic import AutomaticTangent
 from aelle.lyapunov.derivatives import RowStep, StepError
 from aelle.lyapunov.structure import DIAGONAL, BlockDiagonal, DiagonalPlusLowRank
@@ -52,9 +53,8 @@ class DrivenMap:
     dt: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.state_size, int) or self.state_size < 1:
-            raise ValueError(f"state_size must be at least 1, got {self.state_size}")
-        if self.dt is not None and not 0 < self.dt < math.inf:
+        object.__setattr__(self, "state_size", whole_number("state_size", self.state_size, 1))
+        if self.dt is not None and not (is_number(self.dt) and 0 < self.dt < math.inf):
             raise ValueError(f"dt must be a positive number, the time of one step, got {self.dt}")
         if self.structure == "diagonal":
             object.__setattr__(self, "structure", DIAGONAL)

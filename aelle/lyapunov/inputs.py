@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 
-Inputs = Tensor | PackedSequence | Sequence[Tensor]
+from aelle.lyapunov.arguments import real_tensor, shown, steps_or_auto, whole_number
+
+Inputs = Tensor | PackedSequence | Sequence[Any] | NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,25 @@ def as_sequences(inputs: Inputs) -> list[Tensor]:
     """Return the driving sequences, each (time, input_size).
 
     Raises:
-        TypeError: where they are no tensors.
-        ValueError: where a shape is wrong, a sequence is empty or a value is not finite.
+        TypeError: where they are no numbers.
+        ValueError: where a shape is wrong, a sequence is empty or a value is not finite or complex.
     """
     if isinstance(inputs, PackedSequence):
         inputs = unpack_sequence(inputs)
-    if isinstance(inputs, Tensor):
-        if inputs.dim() != 3:
-            raise ValueError(f"inputs must have shape (batch, time, input_size), got {tuple(inputs.shape)}")
-        inputs = list(inputs)
-    if not isinstance(inputs, list | tuple) or not all(isinstance(sequence, Tensor) for sequence in inputs):
-        raise TypeError("inputs must be a tensor, a PackedSequence or a list of tensors, one a sequence")
+    elif hasattr(inputs, "__array__"):  # a tensor, an array, a frame
+        whole = real_tensor("inputs", inputs)
+        if whole.dim() != 3:
+            raise ValueError(f"inputs must have shape (batch, time, input_size), got {tuple(whole.shape)}")
+        inputs = list(whole)
+    if not isinstance(inputs, list | tuple):
+        raise TypeError(
+            "inputs must be a tensor, an array, a PackedSequence or a list of them, one for each sequence, "
+            f"got {shown(inputs)}"
+        )
     if not inputs:
         raise ValueError("inputs hold no sequences")
-    sizes = {sequence.shape[-1] for sequence in inputs}
+    inputs = [real_tensor(f"sequence {i}", sequence) for i, sequence in enumerate(inputs)]
+    sizes = {sequence.shape[-1:] for sequence in inputs}
     if any(sequence.dim() != 2 for sequence in inputs) or len(sizes) > 1:
         raise ValueError("every sequence must have shape (time, input_size), with one input_size")
     for i, sequence in enumerate(inputs):
@@ -71,10 +80,8 @@ def plan_steps(
     Raises:
         ValueError: where nothing would be left to measure.
     """
-    if warmup != "auto" and (not isinstance(warmup, int) or warmup < 0):
-        raise ValueError(f'warmup must be "auto" or a number of steps, got {warmup!r}')
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
+    warmup = steps_or_auto("warmup", warmup)
+    steps = None if steps is None else whole_number("steps", steps, 1)
     if length is None:
         if steps is None:
             raise ValueError("an autonomous map needs steps, the number of steps to measure")

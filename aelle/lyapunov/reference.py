@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.arguments import real_tensor, whole_number
 from aelle.lyapunov.driven_map import DrivenMap
 from aelle.lyapunov.factorise import random_frame
 
@@ -38,6 +39,9 @@ def reference_exponents(
     Raises:
         ValueError: where the warm-up leaves no step to measure.
     """
+    if not isinstance(inputs, list):
+        inputs = real_tensor("inputs", inputs).to(state)
+    warmup = whole_number("warmup", warmup)
     if not 0 <= warmup < len(inputs):
         raise ValueError(f"warmup must lie between 0 and {len(inputs) - 1}, got {warmup}")
     jacobian = system.dense_jacobian

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.arguments import whole_number
 from aelle.lyapunov.derivatives import products
 from aelle.lyapunov.slopes import exact_slopes
 
@@ -38,8 +39,7 @@ class BlockDiagonal:
     by_parts: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(f"BlockDiagonal needs a block size of at least 1, got {self.size!r}")
+        object.__setattr__(self, "size", whole_number("the block size", self.size, 1))
 
     def gather(self, vectors: Tensor) -> Tensor:
         """(…, n) → (…, n/b, b): the components of each block."""
@@ -83,8 +83,7 @@ class DiagonalPlusLowRank:
     rank: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
-            raise ValueError(f"DiagonalPlusLowRank needs a rank of at least 1, got {self.rank!r}")
+        object.__setattr__(self, "rank", whole_number("the rank", self.rank, 1))
 
     def shapes(self, n: int) -> Any:
         """Shapes of (d, U, V)."""

@@ -133,7 +133,13 @@ def initial_states(
     """
     if given is None:
         return [torch.zeros(rows or 1, size, dtype=dtype, device=device) for size in sizes]
+    if hasattr(given, "__array__"):
+        given = torch.as_tensor(given)
     parts = [torch.as_tensor(part) for part in _by_layer(sizes, given)]
+    if any(part.is_complex() for part in parts):
+        raise ValueError(
+            "initial_state must be real; give real and imaginary parts as components of their own"
+        )
     expected = f"({sum(sizes)},) or (batch, {sum(sizes)})"
     if [part.shape[-1] if part.dim() in (1, 2) else None for part in parts] != sizes:
         raise ValueError(f"initial_state must have shape {expected}, or give one state a layer")

@@ -77,8 +77,8 @@ def conditional_vs_generative(
     loop = DrivenMap(closed_loop(cells, feed_back), sum(cell.state_size for cell in cells))
     generative = lyapunov_spectrum(
         loop,
-        steps=steps or conditional.steps,
-        warmup=warmup if warmup == "auto" else int(warmup),
+        steps=conditional.steps if steps is None else steps,
+        warmup=warmup,
         dtype=dtype,
         initial_state=torch.cat(conditional.position.states, dim=-1),
     )

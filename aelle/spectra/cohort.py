@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aelle.lyapunov.arguments import generator_of, real_tensor
 from aelle.lyapunov.block_run import BlockTangent
 from aelle.lyapunov.block_tangent import with_structure
 from aelle.lyapunov.cell_tangent import CellTangent
@@ -23,12 +24,12 @@ from aelle.modules.wrappers import unwrapped
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import initial_states
 from aelle.spectra.front import lyapunov_spectrum
-from aelle.spectra.systems import check_settings, directions, first_frames
+from aelle.spectra.systems import check_settings, directions, first_frames, number_of
 
 
 def lyapunov_spectra(
     networks: Sequence[nn.Module],
-    inputs: Inputs | Sequence[Tensor],
+    inputs: Inputs,
     *,
     steps: int | None = None,
     state: str = "full",
@@ -38,7 +39,7 @@ def lyapunov_spectra(
     dtype: torch.dtype = torch.float64,
     initial_state: Any = None,
     tolerance: float | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | int | None = None,
     progress: bool = False,
     batched: bool | None = None,
 ) -> list[LyapunovSpectrum]:
@@ -58,8 +59,12 @@ def lyapunov_spectra(
         ValueError: where the networks or their inputs do not fit together, or one batch is to have an initial
             state or a tolerance.
     """
+    if not isinstance(networks, list | tuple | nn.ModuleList):
+        raise TypeError(f"a cohort is a list of networks, got {type(networks).__name__}")
     if not networks:
         raise ValueError("a cohort needs at least one network")
+    if hasattr(inputs, "__array__"):
+        inputs = real_tensor("inputs", inputs)
     shared = not (isinstance(inputs, Tensor) and inputs.dim() == 4)
     if not shared and len(inputs) != len(networks):
         raise ValueError(f"inputs are for {len(inputs)} networks, but there are {len(networks)}")
@@ -67,7 +72,7 @@ def lyapunov_spectra(
         batched = next(networks[0].parameters()).is_cuda
     settings: dict[str, Any] = {
         "steps": steps, "state": state, "k": k, "warmup": warmup, "qr_interval": qr_interval, "dtype": dtype,
-        "generator": generator, "progress": progress,
+        "generator": generator_of(generator), "progress": progress,
     }  # fmt: skip
     if batched:
         if initial_state is not None or tolerance is not None:
@@ -102,6 +107,7 @@ def _population_spectra(
     each = [as_sequences(as_read_by(network, x)) for network, x in zip(networks, given, strict=True)]
     layers = list(zip(*map(_cells(dtype), networks, each), strict=True))
     dense = [CellTangent(type(cells[0]).stack(cells), state == "hidden") for cells in layers]
+    k = number_of(k, sum(tangent.size for tangent in dense))
     sequences = [sequence for own in each for sequence in own]
     device = next(layers[0][0].parameters()).device
     states = initial_states([cells[0].state_size for cells in layers], len(sequences), None, dtype, device)

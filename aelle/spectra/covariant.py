@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.arguments import generator_of, steps_or_auto, whole_number
 from aelle.lyapunov.covariant import CovariantVectors, ginelli
 from aelle.lyapunov.factorise import random_frame
 from aelle.lyapunov.inputs import Inputs
 from aelle.lyapunov.tangent import TangentMap
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.lyapunov.workers import map_rows
-from aelle.spectra.systems import System, stack_and_states
+from aelle.spectra.systems import System, number_of, stack_and_states
 from aelle.spectra.whole_map import whole_map
 
 
@@ -25,11 +26,11 @@ def covariant_lyapunov_vectors(
     *,
     steps: int | None = None,
     k: int | None = None,
-    warmup: int = 100,
-    cooldown: int = 100,
+    warmup: int | str = 100,
+    cooldown: int | str = 100,
     dtype: torch.dtype = torch.float64,
     initial_state: Any = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | int | None = None,
 ) -> CovariantVectors:
     """Covariant Lyapunov vectors of the whole state by the method of Ginelli et al. (2007).
 
@@ -40,8 +41,8 @@ def covariant_lyapunov_vectors(
         inputs: sequences of warmup + T + cooldown steps, as `lyapunov_spectrum` reads them; None for an autonomous map.
         steps: T, of an autonomous map.
         k: number of leading vectors; all where None.
-        warmup: first steps, in which the frame relaxes.
-        cooldown: last steps, in which the way back relaxes.
+        warmup: first steps, in which the frame relaxes; "auto": three tenths of the inputs, at most 100.
+        cooldown: last steps, in which the way back relaxes; "auto" likewise.
         dtype: precision.
         initial_state: as `lyapunov_spectrum` takes it.
         generator: for the first frame.
@@ -57,21 +58,31 @@ def covariant_lyapunov_vectors(
         stack, sequences = taken.stack, taken.sequences
         step, jacobian = whole_map(stack)
         state = torch.cat(taken.states, dim=-1)
+        steps = None if steps is None else whole_number("steps", steps, 1)
+        shortest = None if sequences is None else min(len(sequence) for sequence in sequences)
+        warmup, cooldown = (
+            _relaxing(name, value, shortest) for name, value in (("warmup", warmup), ("cooldown", cooldown))
+        )
         driven = _equal_lengths(sequences, stack, state, warmup, cooldown, steps)
         total = warmup + cooldown + int(steps or 0) if driven is None else driven.shape[1]
         trajectory = [state]
         for t in range(total):
             trajectory.append(step(None if driven is None else driven[:, t], trajectory[-1]))
         n = state.shape[-1]
-        if k is not None and not 1 <= k <= n:
-            raise ValueError(f"k must lie between 1 and the {n} exponents of this system, got {k}")
-        frame = random_frame(n, k or n, dtype, state.device, generator).mT
+        frame = random_frame(n, number_of(k, n) or n, dtype, state.device, generator_of(generator)).mT
         path = torch.stack(trajectory, dim=1)
         run = lambda start, stop: ginelli(  # noqa: E731
             jacobian, driven, path, frame, warmup, cooldown
         )
         vectors = map_rows(run, 1, len(state), 0, state.is_cuda)[0]
         return replace(vectors, dt=getattr(system, "dt", None))
+
+
+def _relaxing(name: str, value: int | str, length: int | None) -> int:
+    number = steps_or_auto(name, value)
+    if isinstance(number, str):
+        return 100 if length is None else min(100, 3 * length // 10)
+    return number
 
 
 def _equal_lengths(
@@ -82,10 +93,8 @@ def _equal_lengths(
     cooldown: int,
     steps: int | None,
 ) -> Tensor | None:
-    if warmup < 0 or cooldown < 0:
-        raise ValueError("warmup and cooldown must not be negative")
     if sequences is None:
-        if steps is None or steps < 1:
+        if steps is None:
             raise ValueError(
                 "an autonomous map needs steps, the number of steps between warm-up and cool-down"
             )

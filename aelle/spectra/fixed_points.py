@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.arguments import generator_of, real_tensor, whole_number
 from aelle.lyapunov.driven_map import DrivenMap
 from aelle.lyapunov.fixed_points import FixedPoints, points_from
 from aelle.lyapunov.inputs import Inputs, group_by_length
@@ -30,7 +31,7 @@ def fixed_points(
     noise: float = 0.1,
     slowest: float = 1e-4,
     iterations: int = 500,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | int | None = None,
 ) -> FixedPoints:
     """Fixed and slow points of a system under one constant input, with their eigenvalues and stability.
 
@@ -59,7 +60,8 @@ def fixed_points(
     """
     _check(count, noise, slowest, iterations)
     system = unwrapped(system)
-    generator = generator or torch.Generator().manual_seed(0)
+    generator = generator_of(0 if generator is None else generator)
+    assert generator is not None
     with torch.no_grad():
         constant_only = inputs is None and input is not None and not is_convertible(system)
         driven = _one_sequence(input) if constant_only and input is not None else inputs
@@ -88,8 +90,7 @@ def fixed_points(
 
 def _check(count: int, noise: float, slowest: float, iterations: int) -> None:
     for name, value in (("count", count), ("iterations", iterations)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        whole_number(name, value, 1)
     for name, size in (("noise", noise), ("slowest", slowest)):
         if not size >= 0:
             raise ValueError(f"{name} must not be negative, got {size!r}")
@@ -97,7 +98,7 @@ def _check(count: int, noise: float, slowest: float, iterations: int) -> None:
 
 def _one_sequence(constant: Tensor) -> Tensor:
     """The constant input as one sequence of one step; what is wrong with it is said later."""
-    value = torch.as_tensor(constant).detach().double()
+    value = real_tensor("input", constant).detach().double()
     return value.nan_to_num(0.0, 0.0, 0.0).reshape(1, 1, -1)
 
 
@@ -107,7 +108,7 @@ def _constant_input(
     size = stack[0].input_size
     if given is None:
         return None if isinstance(system, DrivenMap) or size is None else like.new_zeros(size)
-    value = torch.as_tensor(given).to(like)
+    value = real_tensor("input", given).to(like)
     if value.dim() != 1 or size not in (None, len(value)):
         expected = "(input_size,)" if size is None else f"({size},)"
         raise ValueError(f"input must have shape {expected}, one constant input, got {tuple(value.shape)}")
@@ -117,7 +118,7 @@ def _constant_input(
 
 
 def _given(starts: Tensor, like: Tensor) -> Tensor:
-    states = torch.as_tensor(starts).to(like)
+    states = real_tensor("starts", starts).to(like)
     if states.dim() != 2 or states.shape[1] != like.shape[1] or not len(states):
         raise ValueError(f"starts must have shape (m, {like.shape[1]}), got {tuple(states.shape)}")
     if not states.isfinite().all():

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn, zeros
 from torch.func import functional_call
 
+from aelle.lyapunov.arguments import whole_number
 from aelle.lyapunov.driven_map import DrivenMap, Step
 
 
@@ -41,8 +42,7 @@ def flow_map(
     Raises:
         ValueError: where state_size, dt or substeps are not positive.
     """
-    if not isinstance(substeps, int) or substeps < 1:
-        raise ValueError(f"substeps must be a whole number of at least 1, got {substeps!r}")
+    substeps = whole_number("substeps", substeps, 1)
     velocity = _in_precision_of_state(rhs) if isinstance(rhs, nn.Module) else rhs
 
     def step(x: Tensor | None, y: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from aelle.lyapunov.arguments import generator_of
 from aelle.lyapunov.inputs import Inputs
 from aelle.lyapunov.result import LyapunovSpectrum
 from aelle.lyapunov.undisturbed import undisturbed
@@ -31,7 +32,7 @@ def lyapunov_spectrum(
     dtype: torch.dtype = torch.float64,
     initial_state: Any = None,
     tolerance: float | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | int | None = None,
     progress: bool = False,
     part: str | None = None,
 ) -> Any:
@@ -61,7 +62,7 @@ def lyapunov_spectrum(
             (h_0, c_0) as torch.nn modules take it; or a state as the module itself takes it. Where None, zeros, or
             what the module begins with.
         tolerance: stop as soon as every standard error is below it, in nats per step.
-        generator: for the first frame; a fixed seed where None.
+        generator: for the first frame, or a seed; a fixed seed where None.
         progress: show a progress bar.
         part: qualified name of the recurrent part of a larger model that is wanted, "encoder.lstm".
 
@@ -77,7 +78,8 @@ def lyapunov_spectrum(
             tolerance is reached.
     """
     check_settings(state, qr_interval, dtype, tolerance)
-    settings = Settings(steps, state, k, warmup, qr_interval, dtype, tolerance, generator, progress)
+    draws = generator_of(generator)
+    settings = Settings(steps, state, k, warmup, qr_interval, dtype, tolerance, draws, progress)
     system = unwrapped(system)
     if not is_larger_model(system, part) or (initial_state is not None and part is None):
         return _spectra_of(system, inputs, initial_state, settings)

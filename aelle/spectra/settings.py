@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from aelle.lyapunov.arguments import steps_or_auto
 from aelle.lyapunov.block_run import BlockTangent
 from aelle.lyapunov.block_tangent import MapBlocks, with_structure
 from aelle.lyapunov.driven_map import DrivenMap
@@ -17,7 +18,7 @@ from aelle.lyapunov.run import Run
 from aelle.lyapunov.structure import StructureError
 from aelle.lyapunov.tangent import TangentMap
 from aelle.modules.driving import as_read_by
-from aelle.spectra.systems import System, directions, first_frames, stack_and_states
+from aelle.spectra.systems import System, directions, first_frames, number_of, stack_and_states
 
 LONGEST_AUTONOMOUS_RUN = 1_000_000
 
@@ -40,9 +41,8 @@ class Settings:
     def spectrum(self, system: System, inputs: Any, initial_state: Any) -> LyapunovSpectrum:
         """Spectrum of one system that has one direction of time."""
         taken = stack_and_states(system, inputs, self.state == "hidden", self.dtype, initial_state)
-        size, k, steps, warmup = sum(t.size for t in taken.stack), self.k, self.steps, self.warmup
-        if k is not None and not 1 <= k <= size:
-            raise ValueError(f"k must lie between 1 and the {size} exponents of this system, got {k}")
+        k, steps = number_of(self.k, sum(t.size for t in taken.stack)), self.steps
+        warmup = steps_or_auto("warmup", self.warmup)
         if isinstance(warmup, int):
             warmup = max(warmup - taken.skipped, 0)
         if self.tolerance is not None and inputs is None and steps is None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aelle.lyapunov.arguments import is_number, steps_or_auto, whole_number
 from aelle.lyapunov.block_run import BlockTangent
 from aelle.lyapunov.driven_map import DrivenMap, DrivenMapTangent
 from aelle.lyapunov.factorise import random_frame
@@ -22,14 +23,21 @@ System = nn.Module | DrivenMap
 
 def check_settings(state: str, qr_interval: int | str, dtype: torch.dtype, tolerance: float | None) -> None:
     """Refuse, by ValueError, settings that no system allows."""
+    steps_or_auto("qr_interval", qr_interval, 1)
     if state not in ("full", "hidden"):
         raise ValueError(f'state must be "full" or "hidden", got {state!r}')
-    if qr_interval != "auto" and (not isinstance(qr_interval, int) or qr_interval < 1):
-        raise ValueError(f'qr_interval must be "auto" or a number of steps, got {qr_interval!r}')
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float64 or torch.float32, got {dtype}")
-    if tolerance is not None and not tolerance > 0:
+    if tolerance is not None and not (is_number(tolerance) and tolerance > 0):
         raise ValueError(f"tolerance must be positive, got {tolerance}")
+
+
+def number_of(k: int | None, size: int) -> int | None:
+    """Return k as int, None for all; ValueError where it is not between 1 and the size of the state."""
+    number = None if k is None else whole_number("k", k)
+    if number is not None and not 1 <= number <= size:
+        raise ValueError(f"k must lie between 1 and the {size} exponents of this system, got {number}")
+    return number
 
 
 def stack_and_states(
