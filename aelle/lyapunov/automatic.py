@@ -19,6 +19,7 @@ from aelle.lyapunov.tangent import (
     Linearisation,
     taken_at_its_word,
 )
+from aelle.lyapunov.workers import stop_if_cancelled
 
 FORMED_UP_TO = 4
 """Products with the frame replace the Jacobian where k is less than n over this."""
@@ -85,6 +86,7 @@ class AutomaticTangent:
         """
         states = [state]
         for t in range(steps):
+            stop_if_cancelled()
             states.append(self.batched_step(None if inputs is None else inputs[:, t], states[-1]))
         joint = torch.stack(states, dim=1)
         x, before, after = audit.flat_points(inputs, joint)

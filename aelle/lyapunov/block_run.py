@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aelle.lyapunov.growth import Growth
 from aelle.lyapunov.rounding import growth_gaps, rounding_bound
+from aelle.lyapunov.workers import stop_if_cancelled
 
 GRAM_SCHMIDT_UP_TO = 4
 """Block size up to which all blocks are orthonormalised column by column; LAPACK takes one block at a time."""
@@ -87,6 +88,7 @@ class BlockRun:
 
     def advance(self, inputs: Tensor | None, steps: int, marks: Sequence[int]) -> Tensor:
         """Advance by `steps` steps under inputs (rows, steps, ·); return the outputs. Marks as in `FrameRun`."""
+        stop_if_cancelled()
         segment = self.tangent.block_segment(inputs, self.state, steps)
         logs, self.marked = push_blocks(segment, self.marked)
         for start, stop in pairwise(sorted({0, steps, *marks})):

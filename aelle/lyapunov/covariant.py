@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from aelle.lyapunov.workers import stop_if_cancelled
+
 Jacobian = Callable[[Tensor | None, Tensor], Tensor]
 """Inputs (rows, ·) and states (rows, n) → Jacobians (rows, n, n)."""
 
@@ -41,10 +43,15 @@ class CovariantVectors:
 
     def angles(self) -> Tensor:
         """Angles between every two vectors, in [0, π/2], (B, T + 1, k, k); 0 on the diagonal."""
-        cosines = (self.vectors.mT @ self.vectors).abs().clamp(max=1.0)
-        angles = cosines.arccos()
-        angles.diagonal(dim1=-2, dim2=-1).zero_()
-        return angles
+        # 2 atan(|u - v| / |u + v|), which is exact for small angles too (Kahan): the arc cosine of 1 - 1e-16 is 0.
+        angles = []
+        for vector in self.vectors.unbind(-1):
+            one = vector.unsqueeze(-1)
+            apart, together = (one - self.vectors).norm(dim=-2), (one + self.vectors).norm(dim=-2)
+            angles.append(2 * torch.atan2(torch.minimum(apart, together), torch.maximum(apart, together)))
+        found = torch.stack(angles, dim=-2)
+        found.diagonal(dim1=-2, dim2=-1).zero_()
+        return found
 
     def splitting_angle(self, leading: int) -> Tensor:
         """Smallest angle between the span of the first vectors and that of the rest, (B, T + 1).
@@ -59,7 +66,10 @@ class CovariantVectors:
             raise ValueError(f"leading must lie between 1 and {count - 1}, got {leading}")
         first = torch.linalg.qr(self.vectors[..., :leading])[0]
         rest = torch.linalg.qr(self.vectors[..., leading:])[0]
-        return torch.linalg.svdvals(first.mT @ rest)[..., 0].clamp(max=1.0).arccos()
+        left, _, right = torch.linalg.svd(first.mT @ rest, full_matrices=False)
+        one = (first @ left[..., :1]).squeeze(-1)  # principal vectors: the closest of each span
+        other = (rest @ right.mH[..., :1]).squeeze(-1)
+        return 2 * torch.atan2((one - other).norm(dim=-1), (one + other).norm(dim=-1))
 
     @property
     def participation(self) -> Tensor:
@@ -103,6 +113,7 @@ def _forward(
     basis = torch.linalg.qr(frame)[0].expand(states.shape[0], *frame.shape)
     bases, triangles = [], []
     for t in range(states.shape[1] - 1):
+        stop_if_cancelled()
         if t >= warmup:
             bases.append(basis)
         pushed = jacobian(None if inputs is None else inputs[:, t], states[:, t]) @ basis

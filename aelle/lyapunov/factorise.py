@@ -95,8 +95,12 @@ def random_frame(
 ) -> Tensor:
     """Orthonormal (k, n) frame in general position; axes would never leave an invariant subspace.
 
-    Drawn on the CPU from `generator` (seed 0 where None), so that every device starts alike.
+    The directions of a frame are the first ones of every larger frame: k exponents are then those of the full run.
+    Drawn on the CPU by a seed taken from `generator` (0 where None), so that every device starts alike.
     """
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
-    draw = torch.randn(n, k, dtype=torch.float64, generator=generator, device=generator.device)
+    seed = 0
+    if generator is not None:
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    own = torch.Generator().manual_seed(seed)
+    draw = torch.stack([torch.randn(n, dtype=torch.float64, generator=own) for _ in range(k)], dim=1)
     return torch.linalg.qr(draw)[0].mT.contiguous().to(device=device, dtype=dtype)

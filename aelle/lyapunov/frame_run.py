@@ -21,6 +21,7 @@ from aelle.lyapunov.rounding import (
 )
 from aelle.lyapunov.singular import DeadDirections, renew
 from aelle.lyapunov.tangent import Linearisation, Segment, TangentMap
+from aelle.lyapunov.workers import stop_if_cancelled
 
 FACTORISED_UP_TO = 16
 """Size up to which determinants without a closed form are taken of every Jacobian; above, of samples."""
@@ -106,6 +107,7 @@ class FrameRun:
         sampled = determinants is None and self.k == self.n and self._offset is not None and not self._sampled
         position = 0
         while position < chunk.steps:
+            stop_if_cancelled()
             left = chunk.steps - position
             interval = min(self._interval.steps, left)
             count = 1 if sampled or self._one_by_one else min(self._interval.patience, left // interval)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,18 +124,23 @@ class Run:
             growths = _followed_by(growths, later)
             done += steps
             spectrum = self._spectrum(growths, position, group.warmup)
-            error = float(spectrum.standard_error[spectrum.exponents.isfinite()].max())
+            finite = spectrum.exponents.isfinite()
+            # Of exponents of -inf, and of what has diverged, more steps tell nothing more.
+            error = float(spectrum.standard_error[finite].max()) if bool(finite.any()) else 0.0
             if error <= float(self.tolerance or 0):
                 return spectrum
             if done >= group.steps:
-                needed = (
-                    f"about {int(done * (error / float(self.tolerance or 1)) ** 2):,}" if done > 1 else "more"
-                )
-                raise ValueError(
-                    f"{done} measured steps leave a standard error of {error:.2g}, above the tolerance of "
-                    f"{self.tolerance:g}; {needed} steps would be needed"
-                )
+                raise ValueError(self._short_of_tolerance(done, error))
             stage = done
+
+    def _short_of_tolerance(self, done: int, error: float) -> str:
+        tolerance = float(self.tolerance or 1)
+        known = done > 1 and math.isfinite(error)
+        needed = f"about {int(done * (error / tolerance) ** 2):,}" if known else "more"
+        return (
+            f"{done} measured steps leave a standard error of {error:.2g}, above the tolerance of "
+            f"{tolerance:g}; {needed} steps would be needed"
+        )
 
     def _spectrum(self, growths: list[Growth], position: Position, warmup: int) -> LyapunovSpectrum:
         resume = functools.partial(self._resume, growths)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import TypeVar
 
@@ -19,10 +19,12 @@ import torch
 
 T = TypeVar("T")
 
+
 WORTH_SPLITTING = 800_000
 """Multiply-adds a step that a worker must have: below, the interpreter, not the arithmetic, would be what is split."""
 
 _lock = threading.Lock()
+_here = threading.local()
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
@@ -46,8 +48,29 @@ def map_rows(run: Callable[[int, int], T], pieces: int, rows: int, work: int, on
     grad = torch.is_grad_enabled()
     with _lock:
         pool = _pool(threads)
-    futures = [pool.submit(_with_one_thread, run, start, stop, grad) for start, stop in pairwise(bounds)]
-    return [future.result() for future in futures]
+    cancelled = threading.Event()
+    futures = [
+        pool.submit(_with_one_thread, run, start, stop, grad, cancelled) for start, stop in pairwise(bounds)
+    ]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:  # an interrupt above all: nothing runs on in the background
+        cancelled.set()
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        raise
+
+
+def stop_if_cancelled() -> None:
+    """End this worker where its caller was interrupted; for loops to call once per interval or so.
+
+    Raises:
+        CancelledError: where it was.
+    """
+    cancelled = getattr(_here, "cancelled", None)
+    if cancelled is not None and cancelled.is_set():
+        raise CancelledError
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
@@ -59,7 +82,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return _pools[key]
 
 
-def _with_one_thread(run: Callable[[int, int], T], start: int, stop: int, grad: bool) -> T:
+def _with_one_thread(
+    run: Callable[[int, int], T], start: int, stop: int, grad: bool, cancelled: threading.Event
+) -> T:
+    _here.cancelled = cancelled
     # torch.get_num_threads() makes torch initialise this thread from the process-wide setting, which it
     # would otherwise do at the first parallel region, undoing ours. Setting it changes that process-wide
     # default for threads yet to come, but not the calling thread's own; put it back.

@@ -1,0 +1,125 @@
+"""What the engine does at the edges: nested frames, tolerances that cannot be met, overflow, interrupts."""
+
+import math
+import threading
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from aelle.lyapunov.covariant import CovariantVectors
+from aelle.lyapunov.factorise import random_frame
+from aelle.lyapunov.workers import map_rows, stop_if_cancelled
+from aelle.spectra import DrivenMap, lyapunov_spectrum
+from tests.systems import henon
+
+F64 = torch.float64
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_the_first_directions_of_a_frame_are_those_of_every_larger_one(seed):
+    def frame(k):
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return random_frame(40, k, F64, torch.device("cpu"), generator)
+
+    for k in (1, 3, 16, 17):
+        signs = (frame(k) * frame(40)[:k]).sum(-1, keepdim=True).sign()
+        torch.testing.assert_close(frame(k) * signs, frame(40)[:k], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_leading_exponents_are_those_of_the_full_run(layers, seed):
+    torch.manual_seed(0)
+    net = nn.GRU(3, 24, num_layers=layers, batch_first=True)
+    inputs = torch.randn(2, 150, 3)
+
+    def spectrum(k):
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return lyapunov_spectrum(net, inputs, k=k, generator=generator).exponents
+
+    for k in (1, 2, 5):
+        torch.testing.assert_close(spectrum(k), spectrum(None)[:k], rtol=0, atol=1e-9)
+
+
+def test_a_map_that_leaves_every_bound_has_infinite_exponents():
+    # One row, and no other whose numbers could stand in for it.
+    start = torch.tensor([2.0, 2.0])
+    for interval in ("auto", 1, 4):
+        gone = lyapunov_spectrum(henon(), steps=200, initial_state=start, qr_interval=interval)
+        assert (gone.exponents == math.inf).all()
+        assert gone.trusted == 0
+        assert gone.diverged == 1
+    assert (
+        lyapunov_spectrum(henon(), steps=200, initial_state=start, tolerance=1e-2).exponents == math.inf
+    ).all()
+
+
+def test_a_tolerance_needs_finite_exponents_to_hold():
+    silent = nn.RNN(2, 4, batch_first=True)
+    with torch.no_grad():
+        silent.weight_hh_l0.zero_()
+    spectrum = lyapunov_spectrum(silent, torch.randn(2, 300, 2), tolerance=1e-3)
+    assert (spectrum.exponents == -math.inf).all()
+    with pytest.raises(ValueError, match="steps would be needed"):
+        lyapunov_spectrum(henon(), torch.zeros(1, 102, 1), warmup=100, tolerance=1e-9)
+
+
+def test_angles_of_a_millionth_of_a_millionth_are_not_zero():
+    small = 1e-12
+    u, v, w = [1.0, 0.0, 0.0], [math.cos(small), math.sin(small), 0.0], [0.0, 0.0, 1.0]
+    vectors = torch.tensor([u, v, w], dtype=F64).T.view(1, 1, 3, 3)
+    covariant = CovariantVectors(vectors, torch.zeros(1, 1, 3, dtype=F64), torch.zeros(1, 0, 3, dtype=F64))
+    angles = covariant.angles()[0, 0]
+    assert float(angles[0, 1]) == pytest.approx(small, rel=1e-12)
+    assert float(angles[1, 0]) == pytest.approx(small, rel=1e-12)
+    assert float(angles[0, 2]) == pytest.approx(math.pi / 2)
+    assert float(covariant.splitting_angle(1)[0, 0]) == pytest.approx(small, rel=1e-3)
+    flipped = CovariantVectors(-vectors, covariant.states, covariant.local_exponents)
+    torch.testing.assert_close(flipped.angles(), covariant.angles())
+
+
+def test_an_interrupt_ends_the_workers_too():
+    before, ended = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+
+    def run(start, stop):
+        if start == 0:
+            raise KeyboardInterrupt
+        try:
+            for _ in range(3000):
+                stop_if_cancelled()
+                time.sleep(0.01)
+        finally:
+            ended.append(stop)
+        return stop
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            map_rows(run, 2, 2, 10**9, False)
+        assert ended == [2]  # by the time the exception is here, not half a minute later
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_interrupted_run_stops_between_its_steps():
+    before, counted = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    watched = threading.Event()
+
+    def step(x, s):
+        counted.append(1)
+        if len(counted) > 2000 and not watched.is_set():
+            watched.set()
+            raise KeyboardInterrupt
+        return torch.cos(s) + x
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            lyapunov_spectrum(DrivenMap(step, 3), torch.randn(2, 6000, 1, dtype=F64))
+        seen = len(counted)
+        time.sleep(0.2)
+        assert len(counted) == seen
+    finally:
+        torch.set_num_threads(before)
