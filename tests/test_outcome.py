@@ -7,8 +7,8 @@ import pytest
 from aelle.embedding.dataset import load_dataset
 from aelle.explorer.data import load
 from aelle.explorer.summary import about_network, experiment_facts
-from aelle.records import Metric, best_of, outcomes, read_records, read_table, write_table
-from tests.synthetic import EPOCHS, write_synthetic_experiment
+from aelle.records import Metric, best_of, outcomes, read_records
+from tests.synthetic import EPOCHS, rewrite, write_synthetic_experiment
 
 NAN = float("nan")
 ENDS = {  # by network: status and metric of epochs 0, 1, 2; the outcome; its metric by "final" and by "best"
@@ -72,17 +72,14 @@ def test_best_of_the_finite():
 def stopped_early(tmp_path_factory):
     """A folder in which network 7 diverged, 8 was pruned after epoch 3, 9 is still running and 10 failed."""
     folder = write_synthetic_experiment(tmp_path_factory.mktemp("stopped"))
-    file = folder.finished_file("cohort0000")
-    rows = read_table(file).to_pylist()
-    kept = []
-    for row in rows:
-        number = int(row["network_id"], 16)
-        if number in (8, 9, 10) and row["epoch"] > 3:
-            continue
-        if row["epoch"] == 3 and number in (8, 10):
-            row["status"] = "pruned" if number == 8 else "failed"
-        kept.append(row)
-    write_table(file, type(read_table(file)).from_pylist(kept, schema=read_table(file).schema))
+
+    def stop(frame):
+        number = frame["network_id"].map(lambda network_id: int(network_id, 16))
+        frame.loc[(number == 8) & (frame["epoch"] == 3), "status"] = "pruned"
+        frame.loc[(number == 10) & (frame["epoch"] == 3), "status"] = "failed"
+        return frame[~(number.isin([8, 9, 10]) & (frame["epoch"] > 3))]
+
+    rewrite(folder, stop)
     return folder
 
 
