@@ -1,15 +1,16 @@
 """The baselines that early prediction from spectra must beat: one method each, in the order of the ladder.
 
-A regression is fitted on what it reads of the training networks at each epoch. An extrapolation takes a network's own
-learning curve and fits nothing but its interval.
+A baseline is fitted apart at each epoch, on the training networks that have a spectrum there. A regression reads some
+inputs; an extrapolation takes a network's own learning curve, and fits nothing but its interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -27,80 +28,72 @@ from aelle.prediction.inputs import (
     Curves,
     FittedInput,
     Hyperparameters,
+    LeadingAndMean,
     Spectrum,
+    TrainingLosses,
     WeightStatistics,
 )
-from aelle.prediction.intervals import PlainInterval, as_frame, natural_limits
+from aelle.prediction.intervals import Bounded, PlainInterval, as_frame, natural_limits
 from aelle.prediction.method import Source
 from aelle.prediction.regression import CrossFitted, Fit, Model, trees
 from aelle.prediction.table import Table
 
-_BASELINE: Literal["baseline"] = "baseline"
-_CURVE: frozenset[Source] = frozenset({"curve"})
-_KNOWN: frozenset[Source] = frozenset({"curve", "hyperparameters"})
-_SPECTRUM: frozenset[Source] = frozenset({"spectrum"})
+
+class AtEpoch(Protocol):
+    """A baseline that was fitted for one epoch."""
+
+    def predict(self, known: Table) -> Bounded:
+        """Predict all networks of a table up to that epoch."""
+        ...
 
 
 @dataclass(frozen=True)
-class Regression:
-    """A method that fits a regressor to what it reads at each epoch.
+class Baseline:
+    """A method that is fitted apart at each epoch.
 
     Attributes:
-        inputs: fits the inputs on the training networks at an epoch.
-        regressor: fits the regressor on them.
-        level: probability with which its intervals are to cover.
-        seed: of what is drawn.
+        fit_at: fits it on the training networks that are known at an epoch, given the scale of their outcomes.
     """
 
     name: str
     reads: frozenset[Source]
-    inputs: Callable[[Table], FittedInput]
-    regressor: Fit
-    level: float
-    seed: int
+    fit_at: Callable[[Table, TargetTransform], AtEpoch]
     first_epoch: int = 0
-    family: Literal["AeLLE", "baseline"] = _BASELINE
+    family: Literal["AeLLE", "baseline"] = "baseline"
 
-    def fit(self, table: Table, networks: np.ndarray) -> FittedRegression:
+    def fit(self, table: Table, networks: np.ndarray) -> FittedBaseline:
         """Fit on the networks of the mask, as `Method.fit`."""
         training = table.of(networks)
         target = TargetTransform.fit(training.targets, training.diverged, training.metric)
-        fitted: dict[int, tuple[FittedInput, CrossFitted]] = {}
-        timeless: dict[bytes, int] = {}  # epochs at which the same is known of the same networks
+        fitted: dict[int, AtEpoch] = {}
+        timeless: dict[bytes, AtEpoch] = {}  # by the networks that have a spectrum
         for epoch in (e for e in training.epochs if e >= self.first_epoch):
             known = training.up_to(epoch)
             present = known.predictable
-            same = timeless.setdefault(present.tobytes(), epoch)
-            if self.reads == {"hyperparameters"} and same in fitted:
-                fitted[epoch] = fitted[same]
-                continue
-            known = known.of(present)
-            inputs = self.inputs(known)
-            regression = CrossFitted.fit(
-                inputs.apply(known), target, known.targets, self.regressor, self.level, self.seed
-            )
-            fitted[epoch] = inputs, regression
-        return FittedRegression(training, fitted)
+            key = present.tobytes()
+            if key not in timeless or self.reads != {"hyperparameters"}:
+                timeless[key] = self.fit_at(known.of(present), target)
+            fitted[epoch] = timeless[key]
+        return FittedBaseline(training, fitted)
 
-    def load(self, folder: Path, training: Table) -> FittedRegression:
+    def load(self, folder: Path, training: Table) -> FittedBaseline:
         """Fit anew, which gives the same."""
         return self.fit(training, np.ones(len(training), dtype=bool))
 
 
 @dataclass(frozen=True)
-class FittedRegression:
-    """Inputs and a regression for each epoch."""
+class FittedBaseline:
+    """A baseline, fitted for each epoch."""
 
     training: Table
-    epochs: dict[int, tuple[FittedInput, CrossFitted]]
+    at_epoch: dict[int, AtEpoch]
 
     def predict(self, table: Table, networks: np.ndarray) -> pd.DataFrame:
         """Predict the networks of the mask, as `FittedMethod.predict`."""
-        inputs, regression = self.epochs[table.epoch]
         table = table.of(networks)
         known = table.of(table.predictable)
-        predicted = regression.predict(inputs.apply(known))
-        return as_frame(known.networks.index, predicted).reindex(table.networks.index)
+        found = as_frame(known.networks.index, self.at_epoch[table.epoch].predict(known))
+        return found.reindex(table.networks.index)
 
     def why_not(self, table: Table) -> dict[str, str]:
         """Say of each network that cannot be predicted why."""
@@ -109,144 +102,101 @@ class FittedRegression:
     def save(self, folder: Path) -> list[str]:
         """Write nothing: all is made anew from the training networks."""
         return []
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A regression of scores on inputs."""
+
+    inputs: FittedInput
+    regression: CrossFitted
+
+    def predict(self, known: Table) -> Bounded:
+        """Predict all networks of the table."""
+        return self.regression.predict(self.inputs.apply(known))
 
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """A method that takes each network's validation metric so far and fits nothing.
+    """Each network's validation metric so far, carried on; a metric that is missing counts as the worst."""
 
-    Attributes:
-        extrapolate: from metrics (n, epochs so far), higher is better, and the final epoch to values (n,).
-    """
+    extrapolate: Callable[
+        [np.ndarray, int], np.ndarray
+    ]  # metrics, higher is better, and the final epoch → values
+    worst: float
+    interval: PlainInterval | None = None
 
-    name: str
-    extrapolate: Callable[[np.ndarray, int], np.ndarray]
-    level: float
-    first_epoch: int = 0
-    reads: frozenset[Source] = _CURVE
-    family: Literal["AeLLE", "baseline"] = _BASELINE
-
-    def fit(self, table: Table, networks: np.ndarray) -> FittedExtrapolation:
-        """Calibrate the intervals on the networks of the mask."""
-        training = table.of(networks)
-        intervals, worst = {}, {}
-        for epoch in (e for e in training.epochs if e >= self.first_epoch):
-            known = training.up_to(epoch)
-            known = known.of(known.predictable)
-            worst[epoch] = known.metric.worst(known.curve("val_metric"))
-            limits = natural_limits(known.metric, training.targets)
-            said = self.values(known, worst[epoch])
-            intervals[epoch] = PlainInterval(known.targets, said, self.level, limits)
-        return FittedExtrapolation(self, training, intervals, worst)
-
-    def load(self, folder: Path, training: Table) -> FittedExtrapolation:
-        """Calibrate anew, which gives the same."""
-        return self.fit(training, np.ones(len(training), dtype=bool))
-
-    def values(self, known: Table, worst: float) -> np.ndarray:
-        """Extrapolate; a metric that is missing counts as the worst."""
+    def values(self, known: Table) -> np.ndarray:
+        """Carry the metrics of all networks on."""
         curve = known.curve("val_metric")
-        oriented = known.metric.oriented(np.where(np.isnan(curve), worst, curve))
+        oriented = known.metric.oriented(np.where(np.isnan(curve), self.worst, curve))
         return known.metric.oriented(self.extrapolate(oriented, known.final_epoch))
 
-
-@dataclass(frozen=True)
-class FittedExtrapolation:
-    """An extrapolation with the intervals of each epoch."""
-
-    method: Extrapolation
-    training: Table
-    intervals: dict[int, PlainInterval]
-    worst: dict[int, float]  # metric of the training networks at each epoch
-
-    def predict(self, table: Table, networks: np.ndarray) -> pd.DataFrame:
-        """Predict the networks of the mask, as `FittedMethod.predict`."""
-        table = table.of(networks)
-        known = table.of(table.predictable)
-        values = self.method.values(known, self.worst[table.epoch])
-        predicted = self.intervals[table.epoch].predict(values)
-        return as_frame(known.networks.index, predicted).reindex(table.networks.index)
-
-    def why_not(self, table: Table) -> dict[str, str]:
-        """Say of each network that cannot be predicted why."""
-        return table.why_not()
-
-    def save(self, folder: Path) -> list[str]:
-        """Write nothing: all is made anew from the training networks."""
-        return []
+    def predict(self, known: Table) -> Bounded:
+        """Predict all networks of the table."""
+        assert self.interval is not None, "not calibrated"
+        return self.interval.predict(self.values(known))
 
 
-def baselines(length: int, level: float, seed: int) -> tuple[Regression | Extrapolation, ...]:
-    """All baselines; spectra are resampled to `length` exponents, intervals are to cover with probability `level`."""
+def regression(
+    name: str,
+    reads: set[Source],
+    inputs: Callable[[Table], FittedInput],
+    fit: Fit,
+    *,
+    level: float,
+    seed: int,
+    first_epoch: int = 0,
+) -> Baseline:
+    """A baseline that fits a regressor to inputs; its intervals are to cover with probability `level`."""
+    return Baseline(name, frozenset(reads), partial(_regress, inputs, fit, level, seed), first_epoch)
 
-    def regression(
-        name: str,
-        reads: frozenset[Source],
-        inputs: Callable[[Table], FittedInput],
-        regressor: Fit,
-        first_epoch: int = 0,
-    ) -> Regression:
-        return Regression(name, reads, inputs, regressor, level, seed, first_epoch)
 
-    spectrum = Resampled(length)
+def _regress(
+    inputs: Callable[[Table], FittedInput],
+    fit: Fit,
+    level: float,
+    seed: int,
+    known: Table,
+    target: TargetTransform,
+) -> Regression:
+    fitted = inputs(known)
+    return Regression(fitted, CrossFitted.fit(fitted.apply(known), target, known.targets, fit, level, seed))
+
+
+def extrapolation(
+    name: str, extrapolate: Callable[[np.ndarray, int], np.ndarray], *, level: float, first_epoch: int = 0
+) -> Baseline:
+    """A baseline that carries learning curves on; its intervals are to cover with probability `level`."""
+    return Baseline(name, frozenset({"curve"}), partial(_carry_on, extrapolate, level), first_epoch)
+
+
+def _carry_on(
+    extrapolate: Callable[[np.ndarray, int], np.ndarray], level: float, known: Table, target: TargetTransform
+) -> Extrapolation:
+    plain = Extrapolation(extrapolate, known.metric.worst(known.curve("val_metric")))
+    limits = natural_limits(known.metric, target.values)
+    interval = PlainInterval(known.targets, plain.values(known), level, limits)
+    return Extrapolation(extrapolate, plain.worst, interval)
+
+
+def baselines(length: int, level: float, seed: int) -> tuple[Baseline, ...]:
+    """All baselines; spectra are resampled to `length` exponents."""
+    fitted = partial(regression, level=level, seed=seed)
+    spectrum = partial(Spectrum.fit, length=length)
     return (
-        Extrapolation("last value", last_value, level),
-        Extrapolation("best so far", best_so_far, level, first_epoch=1),
-        regression("sum of training losses", _CURVE, TrainingLosses.fit, line, first_epoch=1),
-        Extrapolation("power law", power_law, level, first_epoch=2),
-        regression("learning curve", _CURVE, Curves.fit, support_vectors),
-        regression("hyperparameters only", frozenset({"hyperparameters"}), Hyperparameters.fit, boosting),
-        regression("curve + hyperparameters", _KNOWN, curve_and_hyperparameters, boosting),
-        regression("weight statistics", frozenset({"weights"}), weights_and_size, trees),
-        regression("λ₁ and mean λ", _SPECTRUM, LeadingAndMean(length).fit, trees),
-        regression("raw spectrum", _SPECTRUM, spectrum.fit, trees),
-        regression("PCA of the spectrum", _SPECTRUM, spectrum.fit, principal_components),
+        extrapolation("last value", last_value, level=level),
+        extrapolation("best so far", best_so_far, level=level, first_epoch=1),
+        fitted("sum of training losses", {"curve"}, TrainingLosses.fit, line, first_epoch=1),
+        extrapolation("power law", power_law, level=level, first_epoch=2),
+        fitted("learning curve", {"curve"}, Curves.fit, support_vectors),
+        fitted("hyperparameters only", {"hyperparameters"}, Hyperparameters.fit, boosting),
+        fitted("curve + hyperparameters", {"curve", "hyperparameters"}, curve_and_hyperparameters, boosting),
+        fitted("weight statistics", {"weights"}, weights_and_size, trees),
+        fitted("λ₁ and mean λ", {"spectrum"}, partial(LeadingAndMean.fit, length=length), trees),
+        fitted("raw spectrum", {"spectrum"}, spectrum, trees),
+        fitted("PCA of the spectrum", {"spectrum"}, spectrum, principal_components),
     )
-
-
-# ---- inputs
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """Fits the resampled spectrum of one length."""
-
-    length: int
-
-    def fit(self, table: Table) -> Spectrum:
-        """Fit it."""
-        return Spectrum.fit(table, self.length)
-
-
-@dataclass(frozen=True)
-class LeadingAndMean:
-    """λ₁ and the mean exponent."""
-
-    length: int
-    spectrum: Spectrum | None = None
-
-    def fit(self, table: Table) -> LeadingAndMean:
-        """Find the floor of the exponents."""
-        return LeadingAndMean(self.length, Spectrum.fit(table, self.length))
-
-    def apply(self, table: Table) -> np.ndarray:
-        """Return (networks, 2)."""
-        assert self.spectrum is not None, "not fitted"
-        values = self.spectrum.apply(table)
-        return np.stack([values[:, 0], values.mean(axis=1)], axis=1)
-
-
-class TrainingLosses:
-    """The sum of the training losses so far (Ru et al. 2021, "Speedy performance estimation")."""
-
-    @classmethod
-    def fit(cls, table: Table) -> TrainingLosses:
-        """There is nothing to find."""
-        return cls()
-
-    def apply(self, table: Table) -> np.ndarray:
-        """Return (networks, 1)."""
-        return np.nansum(table.curve("train_loss"), axis=1)[:, None]
 
 
 def curve_and_hyperparameters(table: Table) -> Beside:

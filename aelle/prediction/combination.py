@@ -11,7 +11,7 @@ import numpy as np
 from aelle.embedding.transform import TargetTransform
 from aelle.prediction.blending import blend, blend_weights, cross_fitted
 from aelle.prediction.inputs import OTHER_HYPERPARAMETERS, SIZE, Curves, FittedInput, Hyperparameters
-from aelle.prediction.intervals import ScoreInterval
+from aelle.prediction.intervals import Bounded, ScoreInterval
 from aelle.prediction.regression import CrossFitted, trees
 from aelle.prediction.spectrum_reader import FittedReader
 from aelle.prediction.table import CURVES, Table
@@ -106,7 +106,7 @@ class Combination:
             regression = CrossFitted.fit(values, target, known.targets, trees, level, seed)
         return cls(models, used, inputs, weights, interval, regression)
 
-    def predict(self, scores: np.ndarray, table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predict(self, scores: np.ndarray, table: Table) -> Bounded:
         """Return predicted, lower and upper in metric units, from AeLLE's scores (n, all models, heads) and the rest."""
         blended = blend(scores[:, self.models], self.weights)
         if self.regression is None:

@@ -109,6 +109,36 @@ class Spectrum:
 
 
 @dataclass(frozen=True)
+class LeadingAndMean:
+    """λ₁ and the mean exponent."""
+
+    spectrum: Spectrum
+
+    @classmethod
+    def fit(cls, table: Table, length: int) -> Self:
+        """Find the floor of the exponents."""
+        return cls(Spectrum.fit(table, length))
+
+    def apply(self, table: Table) -> np.ndarray:
+        """Return (networks, 2)."""
+        values = self.spectrum.apply(table)
+        return np.stack([values[:, 0], values.mean(axis=1)], axis=1)
+
+
+class TrainingLosses:
+    """The sum of the training losses so far (Ru et al. 2021, "Speedy performance estimation")."""
+
+    @classmethod
+    def fit(cls, table: Table) -> Self:
+        """There is nothing to find."""
+        return cls()
+
+    def apply(self, table: Table) -> np.ndarray:
+        """Return (networks, 1)."""
+        return np.nansum(table.curve("train_loss"), axis=1)[:, None]
+
+
+@dataclass(frozen=True)
 class Beside:
     """Several inputs side by side."""
 

@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from aelle.embedding.transform import TargetTransform
 from aelle.records import Metric
 
+Bounded = tuple[np.ndarray, np.ndarray, np.ndarray]  # predicted, lower and upper, in metric units
 _END = 0.35  # a tenth of the range of standardised ranks
 
 
@@ -138,7 +139,7 @@ class ScoreInterval:
     said: np.ndarray
     level: float
 
-    def predict(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predict(self, scores: np.ndarray) -> Bounded:
         """Return predicted, lower and upper."""
         scale = Scale(self.target)
         clipped = scale.clip(scores)
@@ -155,12 +156,12 @@ class PlainInterval:
     level: float
     limits: tuple[float, float]  # that no value can pass
 
-    def predict(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predict(self, values: np.ndarray) -> Bounded:
         """Return predicted, lower and upper."""
         lower, upper = conformal_interval(self.actual, self.said, values, self.level, symmetric=False)
         return values, np.clip(lower, *self.limits), np.clip(upper, *self.limits)
 
 
-def as_frame(networks: pd.Index, predicted: tuple[np.ndarray, np.ndarray, np.ndarray]) -> pd.DataFrame:
+def as_frame(networks: pd.Index, predicted: Bounded) -> pd.DataFrame:
     """Set predicted, lower and upper beside each other, one row per network."""
     return pd.DataFrame(dict(zip(("predicted", "lower", "upper"), predicted, strict=True)), index=networks)

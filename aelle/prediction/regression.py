@@ -11,7 +11,7 @@ import numpy as np
 from aelle.embedding.forest import Forest
 from aelle.embedding.transform import TargetTransform
 from aelle.embedding.trees import parameters_unchecked
-from aelle.prediction.intervals import ScoreInterval
+from aelle.prediction.intervals import Bounded, ScoreInterval
 
 PARTS = 5  # each left out once
 _LARGEST = 1e30  # trees take inputs in single precision
@@ -87,7 +87,7 @@ class CrossFitted:
             said[own] = regressions[-1].predict(inputs[own])
         return cls(regressions, ScoreInterval(target, scores, said, level))
 
-    def predict(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predict(self, inputs: np.ndarray) -> Bounded:
         """Return predicted, lower and upper in metric units."""
         return self.interval.predict(np.mean([r.predict(inputs) for r in self.regressions], axis=0))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -11,12 +12,12 @@ from aelle.config import Autoencoder, Experiment
 from aelle.embedding.forest import Forest
 from aelle.embedding.members import Transforms, fit_transforms, forest_inputs
 from aelle.prediction.aelle import SPECTRUM_ALONE, WITH_ALL, WITH_SIZE, Aelle, aelle_methods
-from aelle.prediction.baselines import Regression, boosting, curve_and_hyperparameters
+from aelle.prediction.baselines import boosting, curve_and_hyperparameters, regression
 from aelle.prediction.blending import BARE, WIDE, WITH_READOUT
 from aelle.prediction.inputs import Beside, WeightStatistics
 from aelle.prediction.ladder import ladder
 from aelle.prediction.method import Method
-from aelle.prediction.regression import Fit, Model, trees
+from aelle.prediction.regression import Model, trees
 from aelle.prediction.table import Table
 
 # Added to the name of AeLLE where it is not as by default:
@@ -77,9 +78,7 @@ def methods_of(experiment: Experiment, has_readout: bool) -> tuple[Method, ...]:
     """Every method that the goals speak of; those with readout growth only where it was recorded."""
     seed, level = experiment.seed, experiment.prediction.interval
 
-    def regression(name: str, inputs: object, fit: Fit) -> Regression:
-        return Regression(name, frozenset({"curve"}), inputs, fit, level, seed)
-
+    fitted = partial(regression, reads={"curve"}, level=level, seed=seed)
     found: list[Method] = list(ladder(experiment))
     found += [
         regression(name, _known_and_weights, fit)
@@ -90,7 +89,7 @@ def methods_of(experiment: Experiment, has_readout: bool) -> tuple[Method, ...]:
         for in_context in (False, True):
             inputs = TreeInputs(settings, in_context).fit
             named = zip(names_on(view, in_context), (trees, grown), strict=True)
-            found += [regression(name, inputs, fit) for name, fit in named]
+            found += [fitted(name, inputs=inputs, fit=fit) for name, fit in named]
     network = experiment.autoencoder.model_copy(update={"head": "network"})
     found += _less(experiment.model_copy(update={"autoencoder": network}), ALONE)[:2]
     if has_readout:
