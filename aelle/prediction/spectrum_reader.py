@@ -53,7 +53,7 @@ class FittedReader:
     def first_spectrum(self) -> int | None:
         """The epoch whose spectrum every network must have, since some view counts change from it."""
         changes = any(is_change(channel) for view in self.views for channel in view)
-        return self.training.epochs[0] if changes else None
+        return int(self.training.spectra["epoch"].min()) if changes else None
 
     def models_of(self, views: Sequence[int]) -> np.ndarray:
         """Positions of the models that belong to some views."""

@@ -49,10 +49,10 @@ class Table:
 
     @classmethod
     def of_dataset(cls, dataset: SpectraDataset, epochs: Sequence[int]) -> Table:
-        """Tabulate recorded networks with their outcomes, up to the last of `epochs`."""
+        """Tabulate recorded networks with their outcomes, up to their last spectra; predictions are made at `epochs`."""
         table = cls.of_records(
             dataset.records,
-            max(epochs),
+            int(dataset.spectra["epoch"].max()),
             epochs=epochs,
             final_epoch=dataset.final_epoch,
             metric=dataset.metric,
