@@ -122,13 +122,9 @@ class Derivatives:
         """wᵀ J of each row, for weights (n,) or (rows, n)."""
         if not self._after.requires_grad:
             return torch.zeros_like(self._point)
-        (found,) = torch.autograd.grad(
-            self._after,
-            self._point,
-            weights.expand_as(self._after),
-            retain_graph=True,
-            materialize_grads=True,
-        )
+        with torch.enable_grad():  # of a number: torch imports half of itself for the gradient of a vector
+            weighted = (self._after * weights).sum()
+        (found,) = torch.autograd.grad(weighted, self._point, retain_graph=True, materialize_grads=True)
         return found
 
     def blocks(self, structure: BlockDiagonal) -> Tensor:
