@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -11,7 +12,7 @@ from aelle.lyapunov import audit
 from aelle.lyapunov.derivatives import RowStep, jacobians, products
 from aelle.lyapunov.factorise import Workspace
 from aelle.lyapunov.pushes import run_step_by_step
-from aelle.lyapunov.structure import BlockDiagonal, DiagonalPlusLowRank
+from aelle.lyapunov.structure import BlockDiagonal, Derivatives, DiagonalPlusLowRank
 from aelle.lyapunov.tangent import (
     LONGEST_SEGMENT,
     DenseJacobians,
@@ -42,6 +43,7 @@ class AutomaticTangent:
     """
 
     networks = 1
+    in_blocks = False  # whether Jacobians are taken in blocks, so that products alone are cheap
     splittable = False  # a user's function need not be safe for several threads at once
     input_size: int | None = None
 
@@ -122,6 +124,10 @@ class AutomaticTangent:
         refuted = lambda along: audit.differ_from_differences(self.batched_step, x, states, along)  # noqa: E731
         if not isinstance(self.structure, str) and self.given_jacobian is not None:
             return  # held against automatic differentiation at every step, where its parts are taken
+        if self.in_blocks:
+            with contextlib.suppress(RuntimeError):  # where the step cannot be differentiated twice
+                derivatives = Derivatives(self.batched_step, x, states)
+                return audit.require_true_derivatives(refuted(derivatives.along), self.name)
         few = self.size > LARGE and self.given_jacobian is None
         if few and self._has_forward_mode(None if x is None else x.unsqueeze(1), states.unsqueeze(1)):
             along = lambda v: products(self.batched_step, x, states, v.unsqueeze(1)).squeeze(1)  # noqa: E731

@@ -16,7 +16,6 @@ from aelle.lyapunov.structure import (
     Derivatives,
     DiagonalPlusLowRank,
     StructureError,
-    forward_blocks,
     log_abs_dets,
     recognised_structure,
 )
@@ -103,6 +102,7 @@ class MapBlocks:
         self, tangent: AutomaticTangent, structure: BlockDiagonal, audited: bool, recognised: bool
     ) -> None:
         self._tangent, self.structure, self.recognised = tangent, structure, recognised
+        tangent.in_blocks = True
         self.size, self.block_size, self.audited = tangent.size, structure.size, audited
         self.input_size, self.networks = tangent.input_size, tangent.networks
         self.splittable = tangent.splittable
@@ -117,7 +117,7 @@ class MapBlocks:
         outside = derivatives.outside(self.structure, blocks)
         if outside.any():
             raise StructureError(self._complaint(int(outside.view(-1, steps).any(0).long().argmax())))
-        volume = self._determinants(x, before, blocks, derivatives) if self.audited else None
+        volume = self._determinants(blocks, derivatives) if self.audited else None
         shape = len(state), steps
         return BlockSegment(
             states,
@@ -129,15 +129,13 @@ class MapBlocks:
     def _given(self, found: Tensor) -> Tensor:
         return found.reshape(len(found), -1, self.block_size, self.block_size)
 
-    def _determinants(
-        self, x: Tensor | None, states: Tensor, blocks: Tensor, derivatives: Derivatives
-    ) -> Tensor | None:
-        """ln|det J| from the other mode of differentiation than the blocks are from, (rows,).
+    def _determinants(self, blocks: Tensor, derivatives: Derivatives) -> Tensor | None:
+        """ln|det J| from products from the other side, or from automatic ones where the blocks are given, (rows,).
 
         Blocks so nearly singular that automatic derivatives do not resolve them count as what they are taken to be.
         """
         if self._tangent.given_jacobian is None:
-            other = forward_blocks(self._tangent.batched_step, x, states, self.structure)
+            other = derivatives.blocks_by_columns(self.structure)
         else:
             other = derivatives.blocks(self.structure)
         if other is None:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from aelle.lyapunov.arguments import whole_number
-from aelle.lyapunov.derivatives import products
 from aelle.lyapunov.slopes import exact_slopes
 
 Step = Callable[[Tensor | None, Tensor], Tensor]
@@ -134,6 +133,38 @@ class Derivatives:
         ]
         return torch.stack(rows, dim=-2)
 
+    def along(self, vectors: Tensor) -> Tensor:
+        """J v of each row, for vectors (n,) or (rows, n): the transpose of the reverse pass, by one more.
+
+        Forward mode would do, but not every function has it, and torch imports its compiler for it.
+
+        Raises:
+            RuntimeError: where a function in the step cannot be differentiated twice.
+        """
+        if not self._after.requires_grad:
+            return torch.zeros_like(self._point)
+        with torch.enable_grad():
+            weights = torch.zeros_like(self._after, requires_grad=True)
+            weighted = (self._after * weights).sum()
+            (back,) = torch.autograd.grad(
+                weighted, self._point, create_graph=True, retain_graph=True, materialize_grads=True
+            )
+            if not back.requires_grad:
+                return torch.zeros_like(self._point)
+            total = (back * vectors).sum()
+        return torch.autograd.grad(total, weights, retain_graph=True, materialize_grads=True)[0]
+
+    def blocks_by_columns(self, structure: BlockDiagonal) -> Tensor | None:
+        """The same blocks by products from the other side; None where the step cannot be differentiated twice."""
+        try:
+            columns = [
+                structure.gather(self.along(_colour(structure, c, self._point)))
+                for c in range(structure.size)
+            ]
+        except RuntimeError:
+            return None
+        return torch.stack(columns, dim=-1)
+
     def outside(self, structure: BlockDiagonal, blocks: Tensor, unit: float = 1.0) -> Tensor:
         """Whether each row's Jacobian differs from its blocks: (rows,), by a product with random weights.
 
@@ -159,19 +190,6 @@ class Derivatives:
         scale = wanted.abs().amax(-1, keepdim=True).clamp(min=unit)  # of one step's Jacobian
         allowed = 4 * eps**0.5 * wanted.abs() + 5000 * eps * scale
         return (((found - wanted).abs() > allowed) & found.isfinite() & wanted.isfinite()).any(-1)
-
-
-def forward_blocks(step: Step, x: Tensor | None, states: Tensor, structure: BlockDiagonal) -> Tensor | None:
-    """The same blocks by forward mode, column by column; None where the step has no forward derivative."""
-    columns = []
-    for c in range(structure.size):
-        direction = _colour(structure, c, states).expand_as(states)
-        try:
-            column = products(step, x, states, direction.unsqueeze(1)).squeeze(1)
-        except (RuntimeError, NotImplementedError):
-            return None
-        columns.append(structure.gather(column))
-    return torch.stack(columns, dim=-1)
 
 
 def recognised_structure(step: Step, x: Tensor | None, states: Tensor) -> BlockDiagonal | None:
