@@ -395,6 +395,17 @@ def test_one_clear_sentence(make, error, sentence):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("way", [lambda x: x, list])
+def test_inputs_without_values_are_refused(way):
+    net, x = nn.GRU(3, 4, batch_first=True), drive()
+    with pytest.raises(ValueError, match=r"inputs are sparse; give them dense"):
+        lyapunov_spectrum(net, x.to_sparse() if way is not list else [row.to_sparse() for row in x])
+    with pytest.raises(ValueError, match="meta device"):
+        lyapunov_spectrum(net, way(x.to("meta")))
+    with pytest.raises(ValueError, match="meta device"):
+        readout_growth(net, way(x.to("meta")))
+
+
 def test_what_a_bidirectional_module_has_not_is_said():
     net, x = nn.GRU(3, 4, bidirectional=True), drive().transpose(0, 1)
     with pytest.raises(ValueError, match="takes the spectrum of each direction"):

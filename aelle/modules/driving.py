@@ -27,6 +27,8 @@ def as_read_by(system: Any, inputs: Any) -> Any:
             inputs = torch.as_tensor(inputs)
         except (TypeError, ValueError):
             return inputs  # refused later
+    for tensor in inputs if isinstance(inputs, list | tuple) else [inputs]:
+        _require_values(tensor)
     if not isinstance(inputs, Tensor):
         return inputs
     if isinstance(system, nn.RNNBase) and inputs.dim() == 2 and inputs.is_floating_point():
@@ -43,6 +45,13 @@ def as_read_by(system: Any, inputs: Any) -> Any:
             stacklevel=3,
         )
     return inputs.transpose(0, 1)
+
+
+def _require_values(tensor: Any) -> None:
+    if isinstance(tensor, Tensor) and tensor.layout is not torch.strided:
+        raise ValueError("inputs are sparse; give them dense (to_dense)")
+    if isinstance(tensor, Tensor) and tensor.is_meta:
+        raise ValueError("inputs are on the meta device, without values")
 
 
 def driving_sequences(inputs: Any) -> tuple[list[Tensor], Features]:

@@ -100,7 +100,7 @@ def _batch_first(module: torch.jit.ScriptModule) -> bool:
     """As the module says; a traced one says it in the call of its kernel alone."""
     if hasattr(module, "batch_first"):
         return bool(module.batch_first)
-    for node in module.inlined_graph.nodes():  # type: ignore[attr-defined]
+    for node in module.inlined_graph.nodes():
         if node.kind() in _KERNELS:
             return bool(list(node.inputs())[-1].toIValue())
     return False
@@ -111,9 +111,8 @@ def _agree(module: nn.Module, candidate: nn.Module) -> bool:
     """Whether the two give equal outputs on random inputs, in evaluation mode."""
     weight = next(candidate.parameters())
     training, layered = module.training, isinstance(candidate, nn.RNNBase)
-    x = torch.randn(
-        *([3, 3] if layered else [3]), candidate.input_size, generator=torch.Generator().manual_seed(0)
-    )  # type: ignore[call-overload,arg-type]
+    size: Any = candidate.input_size
+    x = torch.randn([3, 3, size] if layered else [3, size], generator=torch.Generator().manual_seed(0))
     module.eval()
     candidate.eval()
     try:

@@ -130,7 +130,7 @@ def layer_of(module: nn.RNNBase, layer: int, backward: bool = False) -> Cell:
     """Copy one layer of a torch.nn.RNN, GRU or LSTM, in one of its directions, into a cell with equal outputs."""
     suffix = f"_l{layer}" + ("_reverse" if backward else "")
     weight = getattr(module, f"weight_ih{suffix}")
-    options = {"proj_size": module.proj_size} if module.proj_size else {}
+    options: dict[str, Any] = {"proj_size": module.proj_size} if module.proj_size else {}
     cell = _cell_of(module)(
         weight.shape[1], module.hidden_size, module.bias, dtype=weight.dtype, device=weight.device, **options
     )
