@@ -11,7 +11,7 @@ from torch import nn
 from aelle.lyapunov.covariant import CovariantVectors
 from aelle.lyapunov.factorise import random_frame
 from aelle.lyapunov.workers import map_rows, stop_if_cancelled
-from aelle.spectra import DrivenMap, lyapunov_spectrum
+from aelle.spectra import DrivenMap, leading_exponents, lyapunov_spectrum
 from tests.systems import henon
 
 F64 = torch.float64
@@ -81,12 +81,14 @@ def test_angles_of_a_millionth_of_a_millionth_are_not_zero():
 
 
 def test_an_interrupt_ends_the_workers_too():
-    before, ended = torch.get_num_threads(), []
+    before, ended, began = torch.get_num_threads(), [], threading.Event()
     torch.set_num_threads(2)
 
     def run(start, stop):
         if start == 0:
+            began.wait()
             raise KeyboardInterrupt
+        began.set()
         try:
             for _ in range(3000):
                 stop_if_cancelled()
@@ -123,3 +125,40 @@ def test_an_interrupted_run_stops_between_its_steps():
         assert len(counted) == seen
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_gradients_of_a_network_with_dead_units_are_finite(k):
+    torch.manual_seed(0)
+    net = nn.RNN(2, 8, nonlinearity="relu", batch_first=True).double()
+    inputs = torch.randn(2, 40, 2, dtype=F64)
+    exponents = leading_exponents(net, inputs, k, warmup=10)
+    finite = exponents.isfinite()
+    assert finite[:2].all()
+    exponents[finite].sum().backward()
+    moved = [parameter for parameter in net.parameters() if parameter.grad is not None]
+    assert all(parameter.grad.isfinite().all() for parameter in moved)
+    weight, slope = net.weight_hh_l0, float(net.weight_hh_l0.grad[1, 2])
+    with torch.no_grad():
+        values = []
+        for change in (1e-6, -2e-6):
+            weight[1, 2] += change
+            values.append(float(leading_exponents(net, inputs, k, warmup=10)[finite].sum()))
+    assert slope == pytest.approx((values[0] - values[1]) / 2e-6, abs=1e-5)
+
+
+@pytest.mark.parametrize("make", [nn.RNN, nn.GRU, nn.LSTM])
+def test_a_network_trained_on_is_measured_as_it_is_now(make):
+    torch.manual_seed(0)
+    net = make(2, 6, batch_first=True)
+    inputs, later = torch.randn(2, 80, 2), torch.randn(2, 60, 2)
+    spectrum = lyapunov_spectrum(net, inputs)
+    before = [state.clone() for state in spectrum.position.states]
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(4)
+    spectrum.continue_(later, accumulate=False)
+    fresh = lyapunov_spectrum(net, later, warmup=0, initial_state=before[0])
+    # The sum does not depend on the frame that either began with.
+    assert float(spectrum.exponents.sum()) == pytest.approx(float(fresh.exponents.sum()), rel=1e-9)
+    assert spectrum.steps == 60

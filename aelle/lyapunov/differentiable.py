@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.func import jvp
+
+from aelle.lyapunov.factorise import random_frame
 
 Step = Callable[[Tensor, Tensor], Tensor]
 
@@ -66,6 +69,8 @@ def _one_layer(
     frozen: bool,
 ) -> tuple[Tensor, Tensor]:
     vectors = [column.expand(len(state), -1) for column in frame.mT]
+    n, k = frame.shape
+    anew = random_frame(n, k, state.dtype, state.device, torch.Generator().manual_seed(1)).mT
     logs, passed_on = [], []
     for t, x in enumerate(inputs.unbind(dim=1)):
         pushed = []
@@ -73,10 +78,21 @@ def _one_layer(
             pair = jvp(lambda s, x=x: step(x, s), (state,), (vector,))
             after = pair[0]
             pushed.append(pair[1])
-        basis, triangle = torch.linalg.qr(torch.stack(pushed, dim=-1))
+        pushed_frame = torch.stack(pushed, dim=-1)
+        lost = _lost(pushed_frame)
+        # Where nothing is left of a direction QR has no derivative: it begins anew, as a constant.
+        basis, triangle = torch.linalg.qr(torch.where(lost.unsqueeze(-2), anew, pushed_frame))
         vectors = list(basis.unbind(dim=-1))
         state = after.detach() if frozen else after
         passed_on.append(output(state))
         if t >= warmup:
-            logs.append(triangle.diagonal(dim1=-2, dim2=-1).abs().log())
+            grown = triangle.diagonal(dim1=-2, dim2=-1).abs().log()
+            logs.append(grown.masked_fill(lost, -math.inf))
     return torch.stack(passed_on, dim=1), torch.stack(logs).mean((0, 1))
+
+
+@torch.no_grad()
+def _lost(pushed: Tensor) -> Tensor:
+    """Directions (rows, k) of which those before leave rounding noise: a singular Jacobian ended them."""
+    left = torch.linalg.qr(pushed.detach(), mode="r")[1].diagonal(dim1=-2, dim2=-1).abs()
+    return left <= 8 * torch.finfo(pushed.dtype).eps * pushed.norm(dim=-2)

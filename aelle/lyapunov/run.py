@@ -32,6 +32,9 @@ class Run:
     progress: bool
     dt: float | None = None  # time of one step; rates are per step where None
     read: Callable[[Any], Any] = lambda inputs: inputs  # how later inputs are read
+    anew: Callable[[Any], Sequence[TangentMap | BlockTangent]] | None = (
+        None  # the maps, from the weights of now
+    )
 
     def start(
         self, position: Position, sequences: list[Tensor] | None, steps: int | None, warmup: int | str
@@ -164,9 +167,12 @@ class Run:
             raise ValueError(
                 f"continue_ needs the {len(position.states[0])} sequences of before, got {len(sequences)}"
             )
-        groups = self._groups(sequences, steps, 0, position.states[0])
-        later, position = self._measure(position, groups)
-        return self._spectrum(_followed_by(growths if accumulate else None, later), position, spectrum.warmup)
+        run = self
+        if not accumulate and self.anew is not None:
+            run = replace(self, stack=self.anew(inputs))
+        groups = run._groups(sequences, steps, 0, position.states[0])
+        later, position = run._measure(position, groups)
+        return run._spectrum(_followed_by(growths if accumulate else None, later), position, spectrum.warmup)
 
 
 def _followed_by(growths: list[Growth] | None, later: list[Growth]) -> list[Growth]:

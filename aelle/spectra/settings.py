@@ -56,7 +56,16 @@ class Settings:
             interval = None if self.qr_interval == "auto" else int(self.qr_interval)
             dt = system.dt if isinstance(system, DrivenMap) else None
             read = lambda later: as_read_by(system, later)  # noqa: E731
-            run = Run(stack, self.state, k, interval, self.tolerance, self.progress, dt, read)
+            # A frame in blocks goes on in blocks, a dense one as it is.
+            in_blocks = any(isinstance(tangent, BlockTangent) for tangent in stack)
+
+            def anew(later: Any) -> Sequence[TangentMap | BlockTangent]:
+                fresh = stack_and_states(
+                    system, later, self.state == "hidden", self.dtype, initial_state
+                ).stack
+                return [with_structure(t, directions(t, k)) for t in fresh] if in_blocks else fresh
+
+            run = Run(stack, self.state, k, interval, self.tolerance, self.progress, dt, read, anew)
             return run.start(Position(taken.states, frames), taken.sequences, steps, warmup)
 
         blocks = [with_structure(tangent, directions(tangent, k)) for tangent in taken.stack]
