@@ -66,9 +66,10 @@ class Table:
     ) -> Table:
         """Tabulate what records say of their networks up to an epoch; later rows are not looked at.
 
+        All but the records are as the attributes of that name.
+
         Args:
             records: rows in the columns of records; columns that are missing are unknown.
-            epoch, epochs, final_epoch, metric: as the attributes.
 
         Raises:
             PredictorError: where a column is missing without which nothing can be said.

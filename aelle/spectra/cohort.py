@@ -46,13 +46,12 @@ def lyapunov_spectra(
     """Spectra of a cohort, networks of one architecture and size, as one batch where that pays.
 
     On an accelerator the networks become one population, all rows of one run. On a CPU, where batches of small
-    matrices gain nothing, they are taken one by one.
+    matrices gain nothing, they are taken one by one. All further settings are those of `lyapunov_spectrum`;
+    initial_state and tolerance need networks that are taken one by one.
 
     Args:
         networks: as `lyapunov_spectrum` takes them.
         inputs: for all, as `lyapunov_spectrum` reads them; or with a first dimension more, (networks, ...), one for each.
-        steps, state, k, warmup, qr_interval, dtype, generator, progress: as `lyapunov_spectrum` takes them.
-        initial_state, tolerance: likewise, where the networks are taken one by one.
         batched: whether to take them as one batch, whatever the device.
 
     Raises:
