@@ -1,5 +1,6 @@
 """Cells and callbacks that misbehave on purpose, importable by worker processes."""
 
+import io
 import os
 import signal
 import time
@@ -12,7 +13,9 @@ from aelle.recurrent.elman import TanhRNN
 def has_recorded(root, epoch):
     """Whether some cohort of a collection that may be running has recorded an epoch, read by pandas alone."""
     files = list((root / "records").glob("*.parquet"))
-    return any(pd.read_parquet(file, columns=["epoch"])["epoch"].max() >= epoch for file in files)
+    # pandas opens a single file twice, and a collection may replace it in between; bytes are of one moment.
+    contents = [io.BytesIO(file.read_bytes()) for file in files]
+    return any(pd.read_parquet(content, columns=["epoch"])["epoch"].max() >= epoch for content in contents)
 
 
 class RaisingCell(TanhRNN):

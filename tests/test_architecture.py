@@ -43,7 +43,7 @@ ALLOWED = {
     },  # of embedding the transforms, without torch
     "plot": {"explorer"},
     "interchange": {"config", "records", "recurrent", "hyperparameters", "words"},
-    "testing": {"recurrent", "tasks"},
+    "testing": {"recurrent", "tasks", "collection", "records", "config"},  # faults are put into a collection
 }
 
 

@@ -367,3 +367,14 @@ def test_status_tells_how_far_a_collection_is(quiet, tmp_path):
     write_bytes(fresh.experiment_file, quiet.experiment_file.read_bytes())
     assert json.loads(json.dumps(status(fresh).as_dict()))["started"] == 0
     assert "0% done" in str(status(fresh))
+
+
+def test_status_shows_no_terminal_escapes():
+    from aelle.collection.status import Status
+
+    found = str(
+        Status("x", False, 1, 1, last_failure="\x1b[2Jgone\x07", best_metric=1.0, metric_name="a\x1b]0;t")
+    )
+    assert "\x1b" not in found
+    assert "\x07" not in found
+    assert len(found.splitlines()) == 5

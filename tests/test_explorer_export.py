@@ -45,3 +45,12 @@ def test_without_latents(tmp_path):
     data = load(write_explorer_folder(tmp_path, networks=6, latents=False, predictions=False))
     with pytest.raises(ExplorerError, match="aelle train"):
         write_projector(data, tmp_path)
+
+
+def test_a_table_for_a_spreadsheet_holds_no_formulas():
+    from aelle.explorer.callbacks.table import without_formulas
+
+    frame = pd.DataFrame({"network_id": ["=1+1", "-x", "@a", "+b", "\tc", "n-1", None], "value": [-1.5] * 7})
+    found = without_formulas(frame)
+    assert found["network_id"].tolist()[:6] == ["'=1+1", "'-x", "'@a", "'+b", "'\tc", "n-1"]
+    assert found["value"].tolist() == [-1.5] * 7

@@ -62,7 +62,8 @@ class Status:
         if self.last_failure:
             lines.append(f"  last failure: {self.last_failure}")
         lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        # Names come from files of others: a terminal must not obey what stands in them.
+        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
 
 def status(folder: ExperimentFolder) -> Status:

@@ -73,7 +73,19 @@ def register(app: Dash, source: Source) -> None:
             return no_update
         epoch = epoch_at(data, place)
         frame = selected_rows(data, selection, epoch, filters).drop(columns="network")
-        return dcc.send_string(frame.to_csv(index=False), f"aelle-{data.name}-epoch-{epoch}.csv")
+        return dcc.send_string(
+            without_formulas(frame).to_csv(index=False), f"aelle-{data.name}-epoch-{epoch}.csv"
+        )
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before words that a spreadsheet would take for a formula: they begin with = + - or @."""
+
+    def plain(value: Any) -> Any:
+        return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+
+    words = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    return frame.assign(**{name: frame[name].astype(object).map(plain) for name in words})
 
 
 def selected_rows(data: ExplorerData, selection: Selection, epoch: int, filters: Any) -> pd.DataFrame:
