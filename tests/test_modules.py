@@ -1,6 +1,7 @@
 """Modules of every kind as they come, against a plain QR loop on automatic Jacobians."""
 
 import copy
+import dataclasses
 import warnings
 
 import pytest
@@ -8,7 +9,19 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from aelle import lyapunov_spectrum
+from aelle import (
+    conditional_vs_generative,
+    covariant_lyapunov_vectors,
+    leading_exponents,
+    lyapunov_spectrum,
+    readout_growth,
+)
+from aelle.lyapunov.derivatives import StepError
+from aelle.modules.errors import ModuleError
+from aelle.recurrent.elman import TanhRNN
+from aelle.recurrent.gru import GRU
+from aelle.recurrent.lstm import LSTM
+from aelle.recurrent.network import Network
 from tests.module_oracles import plain_exponents
 
 WARMUP = 20
@@ -101,3 +114,87 @@ def test_stale_derived_weights_are_derived_anew(derive):
 
     expected = plain_exponents(step, inputs.double(), torch.zeros(2, 5).double(), WARMUP)
     close(found, expected, 1e-5)
+
+
+class WrongJacobian(LSTM):
+    """The step of a leaky LSTM with the closed forms of an LSTM."""
+
+    def step(self, x, state):
+        return 0.9 * state + 0.1 * super().step(x, state)
+
+
+class WrongDeterminant(TanhRNN):
+    def log_abs_det(self, x, state):
+        return super().log_abs_det(x, state) + 1
+
+
+class WrongDerivative(TanhRNN):
+    def jacobian(self, x, state):
+        return 2 * super().jacobian(x, state)
+
+
+class WrongTerms(GRU):
+    def tangent_terms(self, x, state, hidden_only=False):
+        terms = super().tangent_terms(x, state, hidden_only)
+        return dataclasses.replace(terms, diagonal=0.5 * terms.diagonal)
+
+
+class Right(GRU):
+    """Nothing but another name."""
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        (WrongJacobian, "trajectory gives other states"),
+        (WrongDerivative, "WrongDerivative.jacobian: the given Jacobian"),
+        (WrongTerms, "WrongTerms.tangent_terms: the given Jacobian"),
+        (WrongDeterminant, "WrongDeterminant.log_abs_det is not"),
+    ],
+)
+def test_closed_forms_of_a_users_own_cell_are_held_against_its_step(kind, message):
+    cell = seeded(lambda: kind(3, 5))
+    for system in (cell, Network([cell])):
+        with pytest.raises(StepError, match=message):
+            lyapunov_spectrum(system, driving())
+
+
+def test_a_right_cell_of_ones_own_is_measured_as_ever():
+    own, plain = seeded(lambda: Right(3, 5)), seeded(lambda: GRU(3, 5))
+    found, expected = lyapunov_spectrum(own, driving()), lyapunov_spectrum(plain, driving())
+    assert torch.allclose(found.exponents, expected.exponents, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda module, x: readout_growth(module, x),
+        lambda module, x: leading_exponents(module, x),
+        lambda module, x: conditional_vs_generative(module, x, readout=nn.Linear(5, 3)),
+    ],
+    ids=["readout_growth", "leading_exponents", "closed loop"],
+)
+def test_what_needs_a_closed_form_refuses_what_only_looks_like_one(take):
+    with pytest.raises(
+        ModuleError, match=r"LeakyCell, step 1 gives a state that differs by .* from that of torch.nn.RNNCell"
+    ):
+        take(seeded(lambda: LeakyCell(3, 5)), driving())
+
+
+def test_covariant_vectors_are_those_of_the_module_that_runs():
+    module, inputs = seeded(lambda: LeakyCell(3, 5)), driving(time=260)
+    growth = covariant_lyapunov_vectors(module, inputs)
+    assert growth.vectors.shape == (2, 61, 5, 5)
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)]
+)
+@pytest.mark.parametrize(
+    "take", [readout_growth, leading_exponents], ids=["readout_growth", "leading_exponents"]
+)
+def test_every_mode_of_torch_gives_the_same(mode, take):
+    module = seeded(lambda: nn.LSTM(3, 5, batch_first=True))
+    expected = take(module, driving()).detach()
+    with mode():
+        assert torch.equal(take(module, driving()).detach(), expected)

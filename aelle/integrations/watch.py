@@ -111,7 +111,15 @@ class SpectrumWatch:
             raise IntegrationError(
                 f"epoch {epoch} comes after epoch {self._rows[-1]['epoch']}; epochs must rise"
             )
-        curve = {"val_metric": val_metric, "val_loss": val_loss, "train_loss": train_loss}
+        curve = {
+            name: None if value is None else float(value)  # 0-d tensors as well
+            for name, value in (
+                ("val_metric", val_metric),
+                ("val_loss", val_loss),
+                ("train_loss", train_loss),
+            )
+        }
+        best = None if best is None else float(best)
         row = self._described | curve | {"epoch": int(epoch), **self._convention()}
         self._rows.append(row)
         if not _finite(self.model):

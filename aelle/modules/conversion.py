@@ -10,6 +10,7 @@ from torch.nn.modules import module as torch_module
 
 from aelle.modules.driving import first_steps
 from aelle.modules.errors import DiffersError, ModuleError
+from aelle.modules.own_cells import is_own, require_true_forms
 from aelle.modules.private import private_copy, warn_of_hooks, warn_of_training
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import cells_of, initial_states
@@ -47,7 +48,9 @@ def checked_cells(
             f"inputs have {sequences[0].shape[-1]} features a step, but the network takes {taken}"
         )
     if isinstance(module, Cell | Network):
-        return cells_of(module, dtype)
+        cells = cells_of(module, dtype)
+        _require_own(module, cells, dtype, sequences, initial_state)
+        return cells
     if _is_plain(module):
         cells = cells_of(module, dtype)
         _compare(module, cells, dtype, sequences, initial_state, _LEAD)
@@ -67,6 +70,24 @@ def checked_cells(
     cells = cells_of(own, dtype)
     _compare(own, cells, dtype, sequences, initial_state, _LONGEST)
     return cells
+
+
+def _require_own(
+    module: nn.Module, cells: list[Cell], dtype: torch.dtype, sequences: list[Tensor], initial_state: Any
+) -> None:
+    """Hold a user's own cells against their steps, each under the outputs of the one below."""
+    if isinstance(module, Network) and type(module).forward is not Network.forward:
+        raise DiffersError("its forward is not that of an aelle network")
+    if not any(is_own(cell) for cell in cells):
+        return
+    x = first_steps(sequences, _ROWS, 8, dtype).to(next(cells[0].parameters()).device)
+    states = initial_states([cell.state_size for cell in cells], None, initial_state, dtype, x.device)
+    with torch.no_grad():
+        for cell, state in zip(cells, states, strict=True):
+            begun = state[: len(x)].expand(len(x), -1)
+            if is_own(cell):
+                require_true_forms(cell, x, begun)
+            x = cell.scan(x, begun)[0]
 
 
 def _base(module: nn.Module) -> str:

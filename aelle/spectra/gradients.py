@@ -11,6 +11,7 @@ from aelle.lyapunov.arguments import generator_of, steps_or_auto, whole_number
 from aelle.lyapunov.differentiable import differentiable_exponents
 from aelle.lyapunov.factorise import random_frame
 from aelle.lyapunov.inputs import as_sequences, plan_steps
+from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.conversion import is_convertible, required_cells
 from aelle.modules.driving import as_read_by
 from aelle.modules.wrappers import unwrapped
@@ -20,6 +21,7 @@ from aelle.recurrent.flat import attached_cells
 from aelle.spectra.systems import number_of
 
 
+@undisturbed
 def leading_exponents(
     system: nn.Module,
     inputs: Tensor,

@@ -91,7 +91,9 @@ def growth_of_layers(
     """
     _check_readouts(layers, read_by)
     driving = driving.to(next(layers[0].parameters()))
-    weights = [None if readout is None else readout.weight.detach().to(driving) for readout in read_by]
+    weights = [
+        None if readout is None else readout.weight.detach().clone().to(driving) for readout in read_by
+    ]
     growth = None
     if len(read_by) == len(layers) == 1:
         growth = _by_compiled_loops(layers[0], driving, initial_state, weights[0], segment)
