@@ -482,3 +482,21 @@ def test_the_command_line_refuses_a_predictor_that_does_not_fit(
     assert (code, len(errors.splitlines())) == (2, 1), errors
     assert message in errors
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_watch_works_in_every_mode_and_takes_metrics_that_are_tensors(mode):
+    lstm, inputs = lstm_and_inputs()
+    plain, watch = (
+        SpectrumWatch(lstm, inputs, ByLeadingExponent()),
+        SpectrumWatch(lstm, inputs, ByLeadingExponent()),
+    )
+    for epoch in (0, 1):
+        expected = plain(epoch, val_metric=0.25, val_loss=0.5, best=0.5)
+        with mode():
+            found = watch(
+                epoch, val_metric=torch.tensor(0.25), val_loss=torch.tensor(0.5), best=torch.tensor(0.5)
+            )
+        assert found == expected
+    assert watch.rows["val_metric"].tolist() == [0.25, 0.25]
+    assert watch.rows["val_metric"].dtype == float
