@@ -156,6 +156,24 @@ def test_nothing_of_the_network_changes_and_equal_calls_agree():
     assert torch.equal(first.points, second.points)
 
 
+class Leaky(nn.GRUCell):
+    def forward(self, x, h=None):
+        h = x.new_zeros(len(x), self.hidden_size) if h is None else h
+        return 0.5 * h + 0.5 * super().forward(x, h)
+
+
+@pytest.mark.parametrize("x", [None, torch.tensor([0.4, -1.0], dtype=F64)])
+def test_a_subclass_is_searched_as_it_runs(x):
+    # (h + G(h)) / 2 has the fixed points of G, and half its eigenvalues plus a half.
+    torch.manual_seed(0)
+    leaky, plain = Leaky(2, 4), nn.GRUCell(2, 4)
+    plain.load_state_dict(leaky.state_dict())
+    found, expected = fixed_points(leaky, x), fixed_points(plain, x)
+    torch.testing.assert_close(found.points, expected.points, rtol=0, atol=1e-9)
+    halved = (0.5 + 0.5 * expected.eigenvalues).abs().sort(descending=True).values
+    torch.testing.assert_close(found.eigenvalues.abs(), halved, rtol=0, atol=1e-9)
+
+
 NET = nn.LSTM(3, 4, batch_first=True)
 BAD = [
     (lambda: fixed_points(NET, torch.zeros(2)), r"input must have shape \(3,\)"),

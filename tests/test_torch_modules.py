@@ -181,6 +181,7 @@ def test_a_tensor_is_read_as_the_module_reads_it(make):
     alone = lyapunov_spectrum(net, [x[0]])
     for module in (net, other):
         assert torch.equal(lyapunov_spectrum(module, x[0]).exponents, alone.exponents)
+        assert lyapunov_spectrum(module, torch.ones(60, 3, dtype=torch.long)).sequences == 1
 
 
 def test_everything_that_takes_inputs_reads_them_so():

@@ -31,9 +31,10 @@ def as_read_by(system: Any, inputs: Any) -> Any:
         _require_values(tensor)
     if not isinstance(inputs, Tensor):
         return inputs
-    if isinstance(system, nn.RNNBase) and inputs.dim() == 2 and inputs.is_floating_point():
+    layered = isinstance(system, nn.RNNBase)  # of whole numbers it takes features too; others may embed them
+    if layered and inputs.dim() == 2:
         return [inputs]
-    least = 3 if inputs.is_floating_point() else 2
+    least = 3 if layered or inputs.is_floating_point() else 2
     if getattr(system, "batch_first", None) is not False or inputs.dim() < least:
         return inputs
     time, batch = inputs.shape[:2]

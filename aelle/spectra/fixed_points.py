@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,6 @@ from aelle.lyapunov.driven_map import DrivenMap
 from aelle.lyapunov.fixed_points import FixedPoints, points_from
 from aelle.lyapunov.inputs import Inputs, group_by_length
 from aelle.lyapunov.tangent import TangentMap
-from aelle.modules.conversion import is_convertible
 from aelle.modules.wrappers import unwrapped
 from aelle.spectra.systems import System, stack_and_states
 from aelle.spectra.whole_map import whole_map
@@ -63,8 +63,7 @@ def fixed_points(
     generator = generator_of(0 if generator is None else generator)
     assert generator is not None
     with torch.no_grad():
-        constant_only = inputs is None and input is not None and not is_convertible(system)
-        driven = _one_sequence(input) if constant_only and input is not None else inputs
+        driven = _one_sequence(system, input) if inputs is None else inputs
         taken = stack_and_states(system, driven, False, torch.float64, None)
         stack, sequences = taken.stack, (None if inputs is None else taken.sequences)
         start = torch.cat(taken.states, dim=-1)
@@ -96,10 +95,15 @@ def _check(count: int, noise: float, slowest: float, iterations: int) -> None:
             raise ValueError(f"{name} must not be negative, got {size!r}")
 
 
-def _one_sequence(constant: Tensor) -> Tensor:
-    """The constant input as one sequence of one step; what is wrong with it is said later."""
-    value = real_tensor("input", constant).detach().double()
-    return value.nan_to_num(0.0, 0.0, 0.0).reshape(1, 1, -1)
+def _one_sequence(system: System, constant: Any) -> Tensor | None:
+    """The constant input of a module as one sequence of one step; what is wrong with it is said later."""
+    size = getattr(system, "input_size", None)
+    if isinstance(system, DrivenMap) or (constant is None and not isinstance(size, int)):
+        return None
+    value = torch.zeros(size) if constant is None and isinstance(size, int) else torch.as_tensor(constant)
+    if isinstance(size, int) and tuple(value.shape) != (size,):
+        return None
+    return value.detach().double().nan_to_num(0.0, 0.0, 0.0).reshape(1, 1, -1)
 
 
 def _constant_input(
