@@ -47,7 +47,7 @@ MISTAKES = [
     ),
     (
         ["--set", "networks.hidden_size=10000000"],
-        "networks: rnn of 10000000 units cannot be built: RuntimeError",
+        "networks.hidden_size: input should be less than or equal to 8192 (got 10000000)",
     ),
     (
         ["--set", "spectrum.epochs=[7, 9]"],
