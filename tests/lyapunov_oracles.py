@@ -1,8 +1,14 @@
 """Independent arithmetic that spectra are held to."""
 
 import mpmath
+import torch
 
-from aelle.spectra import DrivenMap
+from aelle.lyapunov.block_run import BlockTangent
+from aelle.lyapunov.block_tangent import with_structure
+from aelle.lyapunov.cell_tangent import CellTangent
+from aelle.lyapunov.factorise import random_frame
+from aelle.recurrent.registry import ARCHITECTURES
+from aelle.spectra import DrivenMap, lyapunov_spectrum
 
 
 def as_map(cell):
@@ -45,3 +51,32 @@ def mp_exponents(jacobians, frame, steps, digits=60):
                 Z[a, j] = Z[a, j] / r if r else mpmath.mpf(0)
         Q = Z
     return sorted((float(s / steps) for s in sums), reverse=True)
+
+
+def against_many_digits(name, size, gain, seed, warmup=10, steps=20, digits=80):
+    """Errors of a random cell's exponents against many digits, the stated ones, and how many are trusted.
+
+    None where a Jacobian of the warm-up is singular, since what begins anew there depends on how, and where the
+    engine takes it by blocks, which have first frames of their own.
+    """
+    torch.manual_seed(seed)
+    cell = ARCHITECTURES[name](2, size, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(1, warmup + steps, 2, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.mul_(gain)
+        states = cell.trajectory(inputs, cell.initial_state(1))[0]
+        jacobians = cell.jacobian(inputs[0], states[:-1])
+        singular = torch.linalg.svdvals(jacobians[:warmup])
+    if isinstance(with_structure(CellTangent(cell), cell.state_size), BlockTangent):
+        return None
+    if not states.isfinite().all() or bool((singular[:, -1] <= 1e-14 * singular[:, 0]).any()):
+        return None
+    n = cell.state_size
+    frame = random_frame(n, n, torch.float64, inputs.device, None).mT
+    expected = mp_exponents([mpmath.matrix(J.tolist()) for J in jacobians], frame, steps, digits)
+    spectrum = lyapunov_spectrum(cell, inputs, warmup=warmup)
+    found = spectrum.exponents.tolist()
+    errors = [0.0 if a == b else abs(a - b) for a, b in zip(found, expected, strict=True)]
+    return errors, spectrum.rounding_error.tolist(), spectrum.trusted

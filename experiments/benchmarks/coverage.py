@@ -55,7 +55,8 @@ def spectra(case: Case, runs: int, steps: int, warmup: int, seed: int, rows: int
     """As many spectra, computed as one batch."""
     generator = torch.Generator().manual_seed(seed)
     inputs = case.inputs(runs * rows, warmup + steps, generator).double()
-    stack, states = stack_and_states(case.system, list(inputs), False, F64, None)
+    taken = stack_and_states(case.system, list(inputs), False, F64, None)
+    stack, states = taken.stack, taken.states
     frames = [first_frames(tangent, None, like, None) for tangent, like in zip(stack, states, strict=True)]
     blocks = estimates.block_lengths(steps, estimates.block_count(steps, rows))
     with torch.no_grad():
