@@ -84,7 +84,7 @@ class LyapunovSpectrum(Averages):
         Updates this spectrum in place and returns it.
 
         Args:
-            inputs: (batch, time, input_size) with as many sequences as before; None for an autonomous map.
+            inputs: read as `lyapunov_spectrum` reads them, as many sequences as before; None for an autonomous map.
             steps: how many steps; all inputs where None.
             accumulate: average over the earlier steps too, so that a continued run equals an uninterrupted
                 one. False measures the new steps alone: for a network that has been trained on since, whose
