@@ -159,6 +159,20 @@ def test_no_flipped_bit_of_a_checkpoint_changes_what_a_resumed_run_records(quiet
         pd.testing.assert_frame_equal(comparable(copy), comparable(quiet), check_exact=True)
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_checkpoint_that_a_kill_left_of_a_finished_cohort_is_removed_unless_they_are_kept(
+    quiet, tmp_path, keep
+):
+    folder = ExperimentFolder(tmp_path / "x")
+    shutil.copytree(quiet.root, folder.root)
+    settings = experiment(training={"keep_checkpoints": keep})
+    collect(settings, folder, progress=False)
+    left = folder.checkpoint(record_files(folder.records)[0].stem)
+    write_bytes(left, b"of a kill")
+    collect(settings, folder, progress=False)
+    assert left.exists() == keep
+
+
 def test_rows_that_are_gone_are_missed_and_made_again(quiet, tmp_path):
     folder = ExperimentFolder(tmp_path / "x")
     shutil.copytree(quiet.root, folder.root)

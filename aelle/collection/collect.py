@@ -20,7 +20,7 @@ from aelle.collection.engines import Engine, LocalProcesses, refuse_in_a_startin
 from aelle.collection.ledger import claim
 from aelle.collection.search_space import Cohort
 from aelle.collection.versions import note_versions
-from aelle.config import ConfigError, Experiment
+from aelle.config import ConfigError, Experiment, load_experiment
 from aelle.records import (
     SCHEMA,
     ExperimentFolder,
@@ -89,6 +89,7 @@ def collect(
     found = checked_variants(experiment, job.task)
     with _locked(folder):
         size = job.backend.cohort_size(experiment.training, job.task)
+        kept = experiment.training.keep_checkpoints or _kept_checkpoints(folder)
         every = claim(folder, experiment, found, size, extend)
         remove_partial_files(folder)
         adopt_epoch_files(folder)
@@ -99,6 +100,10 @@ def collect(
             job.again, ended = frozenset(map(str, again)), ended.drop(again)
         done = set(map(str, ended.index))
         pending = [c for c in every if not done.issuperset(v.network_id for v in c.variants)]
+        if not kept:  # a kill between the last epoch and the end of a cohort leaves one that nobody needs
+            left = {cohort.cohort_id for cohort in every} - {cohort.cohort_id for cohort in pending}
+            for name in left:
+                folder.checkpoint(name).unlink(missing_ok=True)
         # The longest first, so that no worker ends long after the others.
         pending.sort(key=_size, reverse=True)
         summary = CollectionSummary(folder, sum(len(c.variants) for c in every))
@@ -114,6 +119,12 @@ def collect(
         else:
             write_incidents(folder)
     return summary
+
+
+def _kept_checkpoints(folder: ExperimentFolder) -> bool:
+    """Whether the folder's collection was to keep the checkpoints of finished cohorts, until now."""
+    file = folder.experiment_file
+    return file.exists() and load_experiment(file).training.keep_checkpoints
 
 
 def _states(folder: ExperimentFolder, experiment: Experiment) -> pd.DataFrame:

@@ -35,6 +35,8 @@ def _remedy(path: Path) -> str:
         return "run `aelle train` again"
     if path.stem in ("predictions", "report"):
         return "run `aelle evaluate` again"
+    if path.parent.name == "checkpoints":
+        return "rerun `aelle collect`, by which its networks begin anew where they have not come to their end"
     if path.stem == "cohorts":
         return "move it away and rerun `aelle collect`, which makes it again from the records"
     return "put back a good copy"
