@@ -109,7 +109,7 @@ def _gru_cell(
 
 def _over_time(cell: Callable[..., Any]) -> Callable[..., Any]:
     """torch's kernel over a sequence as steps of its cell; the kernel itself where it is more than one direction."""
-    kernel = {_lstm_cell: torch.lstm, _gru_cell: torch.gru, _rnn_tanh_cell: torch.rnn_tanh}[cell]
+    kernel: Any = {_lstm_cell: torch.lstm, _gru_cell: torch.gru, _rnn_tanh_cell: torch.rnn_tanh}[cell]
 
     def run(x: Tensor, state: Any, weights: Any, bias: Any, *settings: Any) -> Any:
         if not (isinstance(bias, bool) and len(settings) == 5):  # a packed sequence

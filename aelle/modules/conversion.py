@@ -102,7 +102,9 @@ def _is_plain(module: nn.Module) -> bool:
     expected = {
         name for group in getattr(module, "_all_weights", [["weight_ih", "weight_hh"]]) for name in group
     }
-    noisy = module.training and getattr(module, "dropout", 0) and getattr(module, "num_layers", 1) > 1
+    noisy = (
+        module.training and isinstance(module, nn.RNNBase) and module.dropout > 0 and module.num_layers > 1
+    )
     return (
         type(module) in _PLAIN
         and "forward" not in own

@@ -160,8 +160,7 @@ def _begin(
         flat = step.layout.flatten(given, dtype).to(sequences[0].device)
         return initial_states([step.layout.size], rows, flat, dtype, flat.device)[0], sequences, 0
     if given is not None:
-        states = initial_states([step.layout.size], rows, given, dtype, sequences[0].device)
-        return states[0], sequences, 0
+        return initial_states([step.layout.size], rows, given, dtype, sequences[0].device)[0], sequences, 0
     states, after = first_state(step, torch.stack([sequence[0] for sequence in sequences]))
     if not after:
         return states, sequences, 0
