@@ -162,3 +162,24 @@ def test_a_network_trained_on_is_measured_as_it_is_now(make):
     # The sum does not depend on the frame that either began with.
     assert float(spectrum.exponents.sum()) == pytest.approx(float(fresh.exponents.sum()), rel=1e-9)
     assert spectrum.steps == 60
+
+
+def test_a_state_at_rest_on_an_unstable_point_is_said():
+    logistic = DrivenMap(lambda x, s: 4 * s * (1 - s), 1)
+    free = lyapunov_spectrum(logistic, steps=5000, initial_state=torch.tensor([0.3]))
+    assert float(free.exponents[0]) == pytest.approx(math.log(2), abs=5e-3)
+    # Where a user puts it there, the exponent is that of the point, ln 4, and it is said.
+    stuck = lyapunov_spectrum(logistic, steps=500)
+    assert float(stuck.exponents[0]) == pytest.approx(math.log(4))
+    assert not stuck.converged
+    assert any("rests at an unstable point" in doubt for doubt in stuck.doubts)
+    torch.manual_seed(0)
+    net = nn.RNN(1, 60, batch_first=True, bias=False)
+    with torch.no_grad():
+        net.weight_hh_l0.normal_(std=2 / 60**0.5)
+    silent = lyapunov_spectrum(net, torch.zeros(1, 400, 1), k=1)
+    assert not silent.converged
+    assert any("rests at an unstable point" in doubt for doubt in silent.doubts)
+    # A stable fixed point is where a system belongs.
+    calm = lyapunov_spectrum(DrivenMap(lambda x, s: 0.5 * s, 1), steps=2000, initial_state=torch.zeros(1))
+    assert not any("rests" in doubt for doubt in calm.doubts)

@@ -168,6 +168,12 @@ class Averages:
             found.append(f"{self.diverged} of {self.sequences} sequences diverged")
         if self.warmup < convergence.SHORTEST_WARMUP:
             found.append(f"the warm-up of {self.warmup} steps is shorter than {convergence.SHORTEST_WARMUP}")
+        still = int((self.growth.still & self._kept).sum())
+        if still and float(self.exponents[0]) > 1e-9:
+            found.append(
+                f"the state of {still} of {self.sequences} sequences rests at an unstable point, which a disturbance "
+                "would leave: start elsewhere, with initial_state"
+            )
         if self._kept.any():
             unit = self._per_nat
             logs, noise, relaxation = self._logs / unit, self._noise[0] / unit, self._relaxation / unit

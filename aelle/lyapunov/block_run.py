@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from aelle.lyapunov.growth import Growth
+from aelle.lyapunov.growth import Growth, at_rest
 from aelle.lyapunov.rounding import growth_gaps, rounding_bound
 from aelle.lyapunov.workers import stop_if_cancelled
 
@@ -81,6 +81,7 @@ class BlockRun:
         self.tangent, self.state, self.marked = tangent, state, frame
         self.rows = len(frame)
         self._measuring = False
+        self._still = torch.zeros(self.rows, dtype=torch.bool, device=frame.device)
         self._sums: list[Tensor] = []  # of ln R since the last mark, (rows, n)
         self._blocks: list[Tensor] = []
         self._rounding = frame.new_zeros(self.rows, tangent.size)
@@ -98,7 +99,7 @@ class BlockRun:
                 self._add(segment, logs[:, start:stop], slice(start, stop))
         if steps in marks:
             self._mark()
-        self.state = segment.states[:, -1]
+        self._still, self.state = at_rest(segment.states), segment.states[:, -1]
         return self.tangent.output(segment.states)
 
     def _add(self, segment: BlockSegment, logs: Tensor, where: slice) -> None:
@@ -140,6 +141,7 @@ class BlockRun:
             per_row * self._audited_steps,
             logs.isnan().flatten(1).any(dim=1) | ~self.state.isfinite().all(dim=-1),
             per_row,
+            self._still,
         )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from aelle.lyapunov.factorise import Workspace, log_diagonal_of_r
-from aelle.lyapunov.growth import Growth
+from aelle.lyapunov.growth import Growth, at_rest
 from aelle.lyapunov.interval import AdaptiveInterval
 from aelle.lyapunov.rounding import (
     corrections,
@@ -55,6 +55,7 @@ class FrameRun:
         self._audited_steps = torch.zeros(self.rows, dtype=torch.long, device=frame.device)
         self._sampled = False  # whether an interval without closed forms has been audited
         self._longest_interval = 0
+        self._still = torch.zeros(self.rows, dtype=torch.bool, device=frame.device)
         self._dead = DeadDirections(frame.dtype)
         self._one_by_one = 0  # intervals to run one at a time, since one of them left the range
 
@@ -76,6 +77,7 @@ class FrameRun:
             if stop in marks:
                 self._mark(chunk.to_state(chunk.steps, self.frame))
             position = stop
+        self._still = at_rest(segment.states)
         self.state, self._chart = segment.states[:, -1], segment.chart
         return self.tangent.output(segment.states)
 
@@ -95,6 +97,7 @@ class FrameRun:
             self._audited_steps,
             overflowed,
             torch.full_like(self._audited_steps, self._longest_interval),
+            self._still,
         )
 
     def _push_through(self, segment: Segment, chunk: Linearisation, start: int) -> None:

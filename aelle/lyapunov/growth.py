@@ -21,6 +21,7 @@ class Growth:
         audited_steps: (rows,), steps audited; 0 where k < n.
         diverged: (rows,), whether the state left the range of floating-point numbers.
         longest_interval: (rows,), the most steps between two factorisations.
+        still: (rows,), whether the state had come to rest in the last steps.
     """
 
     logs: Tensor
@@ -30,6 +31,7 @@ class Growth:
     audited_steps: Tensor
     diverged: Tensor
     longest_interval: Tensor
+    still: Tensor
 
     @classmethod
     def join_rows(cls, parts: Sequence[Growth]) -> Growth:
@@ -55,6 +57,7 @@ class Growth:
             self.audited_steps + later.audited_steps,
             self.diverged | later.diverged,
             torch.maximum(self.longest_interval, later.longest_interval),
+            later.still,
         )
 
 
@@ -77,3 +80,9 @@ class Position:
         states = zip(*(part.states for part in parts), strict=True)
         frames = zip(*(part.frames for part in parts), strict=True)
         return cls([torch.cat(s) for s in states], [torch.cat(f) for f in frames])
+
+
+def at_rest(states: Tensor) -> Tensor:
+    """Whether states (rows, steps, n) do not move, up to rounding: (rows,)."""
+    moved = states.diff(dim=1).abs().flatten(1).amax(1)
+    return moved <= 16 * torch.finfo(states.dtype).eps * states.abs().flatten(1).amax(1)

@@ -234,6 +234,7 @@ def _union(
         (audited.min(0).values > 0).long(),
         torch.stack([growth.diverged for growth in growths]).any(0),
         torch.stack([growth.longest_interval for growth in growths]).max(0).values,
+        torch.stack([growth.still for growth in growths]).all(0),
     )
     order = _descending(union)[:k]
     growth = replace(union, logs=union.logs[..., order], rounding=union.rounding[:, order])
