@@ -94,23 +94,8 @@ def report_of(
     """Turn cross-validated predictions into the report's numbers."""
     setting = dataset.experiment.prediction
     epochs = sorted(int(epoch) for epoch in predictions["epoch"].unique())
-    rows: list[dict[str, Any]] = []
-    comparisons = []
-    for epoch in epochs:
-        at_epoch = predictions[predictions["epoch"] == epoch]
-        shown = [method for method in methods if epoch >= method.first_epoch]
-        parts = {m.name: at_epoch[at_epoch["method"] == m.name].sort_values("network_id") for m in shown}
-        actual = parts[shown[0].name]["actual"].to_numpy(float)
-        said = np.stack([part["predicted"].to_numpy(float) for part in parts.values()])
-        resampled = resampled_spearman(actual, said, setting.bootstrap, dataset.experiment.seed)
-        costs = seconds_per_network(dataset, epoch)
-        found = [
-            {"epoch": epoch, **_row(dataset, method, parts[method.name], drawn, costs)}
-            | {"fit_seconds": fit_seconds[method.name]}
-            for method, drawn in zip(shown, resampled, strict=True)
-        ]
-        rows += found
-        comparisons.append(_comparison(found, resampled, setting.confidence))
+    found = [_at_epoch(dataset, methods, predictions, fit_seconds, epoch) for epoch in epochs]
+    comparisons = [comparison for _, comparison in found]
     counts = predictions.groupby("epoch")["network_id"].nunique()
     return Report(
         headline=headline_of(comparisons),
@@ -129,11 +114,34 @@ def report_of(
         confidence=setting.confidence,
         interval=setting.interval,
         epochs=epochs,
-        rows=rows,
+        rows=[row for rows, _ in found for row in rows],
         comparisons=comparisons,
         costs=[costs_at(dataset, epoch) for epoch in epochs],
         warnings=warnings_of(dataset),
     )
+
+
+def _at_epoch(
+    dataset: SpectraDataset,
+    methods: Sequence[Method],
+    predictions: pd.DataFrame,
+    fit_seconds: dict[str, float],
+    epoch: int,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """One row for each method at one epoch, and how they compare on the same resampled networks."""
+    setting = dataset.experiment.prediction
+    at_epoch = predictions[predictions["epoch"] == epoch].sort_values("network_id")
+    shown = [method for method in methods if epoch >= method.first_epoch]
+    parts = [at_epoch[at_epoch["method"] == method.name] for method in shown]
+    said = np.stack([part["predicted"].to_numpy(float) for part in parts])
+    actual = parts[0]["actual"].to_numpy(float)
+    resampled = resampled_spearman(actual, said, setting.bootstrap, dataset.experiment.seed)
+    costs = seconds_per_network(dataset, epoch)
+    rows = [
+        {"epoch": epoch, **_row(dataset, method, part, drawn, costs), "fit_seconds": fit_seconds[method.name]}
+        for method, part, drawn in zip(shown, parts, resampled, strict=True)
+    ]
+    return rows, _comparison(rows, resampled, setting.confidence)
 
 
 def _row(

@@ -76,12 +76,11 @@ def rivals(has_readout: bool) -> dict[str, tuple[str, str]]:
 
 def methods_of(experiment: Experiment, has_readout: bool) -> tuple[Method, ...]:
     """Every method that the goals speak of; those with readout growth only where it was recorded."""
-    seed, level = experiment.seed, experiment.prediction.interval
-
-    fitted = partial(regression, reads={"curve"}, level=level, seed=seed)
+    level = experiment.prediction.interval
+    fitted = partial(regression, reads={"curve"}, level=level, seed=experiment.seed)
     found: list[Method] = list(ladder(experiment))
     found += [
-        regression(name, _known_and_weights, fit)
+        fitted(name, inputs=_known_and_weights, fit=fit)
         for name, fit in zip(WEIGHTS, (trees, boosting), strict=True)
     ]
     for view in (WIDE, WITH_READOUT) if has_readout else (WIDE,):
