@@ -1,6 +1,7 @@
 """The tables of README.md and docs/results.md are those of experiments/results, and the goals' verdicts follow from their numbers."""
 
 import importlib.util
+import json
 import math
 import subprocess
 import sys
@@ -80,7 +81,8 @@ def test_verdicts_follow_from_their_numbers(results_table, folder):
 @pytest.mark.slow
 def test_the_goals_of_a_folder_are_evaluated_by_one_command(tmp_path):
     folder = write_synthetic_experiment(tmp_path / "goals" / "digits-varied", networks=40)
-    (folder.root / "cohorts.json").write_text('{"cohort0000": [], "cohort0001": []}')
+    cohorts = {f"cohort{c:04d}": [f"{i:012x}" for i in range(20 * c, 20 * c + 20)] for c in range(2)}
+    (folder.root / "cohorts.json").write_text(json.dumps(cohorts))
     script = ROOT / "experiments" / "goals" / "evaluate.py"
     arguments = [tmp_path / "goals", "--workers", "1", "--results", tmp_path / "results"]
     subprocess.run([sys.executable, script, *arguments], check=True)
