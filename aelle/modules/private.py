@@ -32,7 +32,6 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> Any:
     """
     memo: dict[int, Any] = {}
     for sub in module.modules():
-        _require_fresh(sub)
         for tensor in _tensors(list(vars(sub).values())):
             if (
                 not tensor.is_leaf
@@ -56,18 +55,6 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> Any:
     for parameter in own.parameters():  # a script module has no requires_grad_
         parameter.requires_grad_(False)
     return own
-
-
-def _require_fresh(module: nn.Module) -> None:
-    """Refuse a torch.nn module whose kernel runs on other tensors than its parameters: a copy would not."""
-    if not isinstance(module, nn.RNNBase):
-        return
-    for name, used in zip(module._flat_weights_names, module._flat_weights, strict=True):
-        if name in module._parameters and used is not module._parameters[name]:
-            raise ModuleError(
-                f"{type(module).__name__} runs on a {name} that is no longer its parameter (it was replaced behind "
-                "its back); set it by setattr, or load it by load_state_dict"
-            )
 
 
 def _tensors(values: list[Any]) -> Iterator[Tensor]:
