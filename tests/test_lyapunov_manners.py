@@ -183,3 +183,20 @@ def test_a_state_at_rest_on_an_unstable_point_is_said():
     # A stable fixed point is where a system belongs.
     calm = lyapunov_spectrum(DrivenMap(lambda x, s: 0.5 * s, 1), steps=2000, initial_state=torch.zeros(1))
     assert not any("rests" in doubt for doubt in calm.doubts)
+
+
+def test_an_exploding_relu_network_is_told_to_take_fewer_steps():
+    torch.manual_seed(0)
+    module = torch.nn.RNN(3, 16, nonlinearity="relu", batch_first=True)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(12)
+    inputs = torch.randn(1, 2500, 3)
+    gone, shorter = lyapunov_spectrum(module, inputs), lyapunov_spectrum(module, inputs[:, :300])
+    assert gone.exponents[0] == math.inf
+    assert any("take fewer steps" in doubt for doubt in gone.doubts)
+    # All state is large: the map is h' = relu(W h), and the state itself grows at the leading rate.
+    with torch.no_grad():
+        states = module.double()(inputs[:, :300].double())[0][0]
+    growth = float((states[-1].amax() / states[99].amax()).log()) / 200
+    assert abs(float(shorter.exponents[0]) - growth) < 5e-3

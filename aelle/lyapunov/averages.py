@@ -165,7 +165,10 @@ class Averages:
         """Why `converged` is False, one sentence each."""
         found = []
         if self.diverged:
-            found.append(f"{self.diverged} of {self.sequences} sequences diverged")
+            found.append(
+                f"{self.diverged} of {self.sequences} sequences diverged: the state left the range of numbers. Where "
+                "the map is piecewise linear, as a relu network, its exponents exist all the same: take fewer steps"
+            )
         if self.warmup < convergence.SHORTEST_WARMUP:
             found.append(f"the warm-up of {self.warmup} steps is shorter than {convergence.SHORTEST_WARMUP}")
         still = int((self.growth.still & self._kept).sum())
