@@ -113,7 +113,7 @@ def test_whole_numbers_as_inputs_are_numbers(name):
         [[[1.0, 2.0, 3.0], [1.0, 2.0]]], [["a"]], np.array([["a", "b"]]), [X[0], X[1, :, :2]], [X[0], None],
         X / 0, np.full((2, 60, 3), np.nan), object(), {1, 2}, X[:, :0], iter([1]),
     ],
-    ids=lambda bad: f"{type(bad).__name__} {'' if hasattr(bad, '__next__') else ' '.join(repr(bad).split())[:25]}",
+    ids=lambda bad: type(bad).__name__,
 )  # fmt: skip
 @pytest.mark.parametrize("name", TAKE_SEQUENCES)
 def test_other_inputs_are_one_line(name, bad):
