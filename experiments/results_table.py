@@ -138,7 +138,7 @@ def tables() -> str:
     more = read("doubled/goals_verdicts.csv")
     parts += [
         "",
-        "*The same where as many networks again were drawn after that: 408 per task.*",
+        "*The same with 408 networks per task, as many again drawn after that; by the evaluation before the last.*",
         "",
         goals(more),
     ]
