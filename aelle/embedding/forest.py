@@ -9,15 +9,13 @@ scikit-learn, kept as plain arrays, so that a checkpoint holds them without pick
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
-from sklearn import config_context
 from sklearn.ensemble import GradientBoostingRegressor
 
-from aelle.embedding.trees import extra_trees
+from aelle.embedding.trees import extra_trees, parameters_unchecked
 
 KINDS = ("extra_trees", "boosting")
 _FEWEST_ROWS = 10  # an epoch with fewer training spectra has no forest of its own
@@ -39,14 +37,14 @@ class Forest:
     @classmethod
     def extra_trees(cls, inputs: np.ndarray, scores: np.ndarray, trees: int, seed: int) -> Self:
         """Grow extremely randomised trees (Geurts et al. 2006) on inputs (rows, …) and scores (rows,)."""
-        with _unchecked():
+        with parameters_unchecked(finite=True):
             grown = [e.tree_ for e in extra_trees(trees, seed).fit(inputs, scores).estimators_]
         return cls._of(grown, [tree.value[:, 0, 0] for tree in grown])
 
     @classmethod
     def boosting(cls, inputs: np.ndarray, scores: np.ndarray, seed: int) -> Self:
         """Grow trees one on the other's errors: gradient boosting (Friedman 2001)."""
-        with _unchecked():
+        with parameters_unchecked(finite=True):
             grown = [e.tree_ for e in _boosting(seed).fit(inputs, scores).estimators_[:, 0]]
         start = float(scores.mean())  # what the trees are added to
         return cls._of(grown, [start + len(grown) * _STEP * tree.value[:, 0, 0] for tree in grown])
@@ -137,12 +135,6 @@ class EpochForests:
             for i in range(len(epochs))
         )
         return cls(epochs, tuple(forests))
-
-
-def _unchecked() -> AbstractContextManager[None]:
-    """Spare scikit-learn's checks of parameters and inputs, which are as dear as growing the trees."""
-    context: AbstractContextManager[None] = config_context(skip_parameter_validation=True, assume_finite=True)
-    return context
 
 
 def _boosting(seed: int) -> GradientBoostingRegressor:

@@ -29,7 +29,9 @@ def extra_trees(trees: int, seed: int) -> ExtraTreesRegressor:
     return forest
 
 
-def parameters_unchecked() -> AbstractContextManager[None]:
-    """Spare the check of each tree's parameters, which are the same for all."""
-    context: AbstractContextManager[None] = config_context(skip_parameter_validation=True)
+def parameters_unchecked(finite: bool = False) -> AbstractContextManager[None]:
+    """Spare the check of each tree's parameters, which are the same for all; of the inputs too where they are `finite`."""
+    context: AbstractContextManager[None] = config_context(
+        skip_parameter_validation=True, assume_finite=finite
+    )
     return context
