@@ -17,11 +17,11 @@ class CompiledLinearisation:
     Args:
         jacobians: those of the whole segment.
         start, stop: the steps of this piece.
-        plain: the same piece by torch's operations, made where a Jacobian itself is asked for.
+        plain: one step of the segment by torch's operations, made where its Jacobian is asked for.
     """
 
     def __init__(
-        self, jacobians: CompiledJacobians, start: int, stop: int, plain: Callable[[], Linearisation]
+        self, jacobians: CompiledJacobians, start: int, stop: int, plain: Callable[[int], Linearisation]
     ) -> None:
         self._jacobians, self._start, self.steps, self._plain = jacobians, start, stop - start, plain
 
@@ -38,4 +38,4 @@ class CompiledLinearisation:
 
     def jacobian(self, step: int) -> Tensor:
         """J_step by torch's operations."""
-        return self._plain().jacobian(step)
+        return self._plain(self._start + step).jacobian(0)

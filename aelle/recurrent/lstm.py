@@ -17,6 +17,9 @@ from aelle.recurrent.cell import (
     tanh_slope,
 )
 
+FEW = 256
+"""Units, over all sequences, up to which a trajectory is shorter unit by unit than by torch's vector operations."""
+
 
 class LSTM(Cell):
     """State (h, c), n = 2H: c' = f c + i g, h' = o tanh c'; gates in torch's order i, f, g, o."""
@@ -108,7 +111,8 @@ class LSTM(Cell):
         """All states (batch, T + 1, 2H), and the pre-activations of the gates (batch, T, 4H)."""
         weight, bias = self.weight_ih, self.bias_ih + self.bias_hh if self.bias else None
         gates = torch.nn.functional.linear(inputs, weight, bias)
-        if library.applies(state, self.hidden_size) and not torch.is_grad_enabled():
+        few = state[:, : self.hidden_size].numel() <= FEW and not torch.is_grad_enabled()
+        if few and library.applies(state, self.hidden_size):
             return library.lstm_trajectory(gates, state, self.weight_hh), gates
         return _run(gates, state, self.weight_hh.t().contiguous()), gates
 
