@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by fork and signals")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by a fork server and signals")
 
 
 @pytest.mark.slow

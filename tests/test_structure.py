@@ -429,7 +429,7 @@ def test_a_cell_of_uncoupled_units():
         check_cell(Lying)
     with pytest.raises(AssertionError, match=r"Coupled\.unit_jacobians are not the blocks of its Jacobian"):
         check_cell(Coupled)
-    with pytest.raises(StructureError, match=r"Lying\.unit_jacobians differs from automatic"):
+    with pytest.raises(ValueError, match=r"Lying\.jacobian: the given Jacobian is not that of the step"):
         lyapunov_spectrum(Lying(2, 4, dtype=F64), drive())
 
 

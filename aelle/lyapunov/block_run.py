@@ -99,7 +99,11 @@ class BlockRun:
                 self._add(segment, logs[:, start:stop], slice(start, stop))
         if steps in marks:
             self._mark()
-        self._still, self.state = at_rest(segment.states), segment.states[:, -1]
+        first = None if inputs is None else inputs[:, :1]
+        self._still = at_rest(
+            segment.states, lambda state: self.tangent.block_segment(first, state, 1).states[:, -1]
+        )
+        self.state = segment.states[:, -1]
         return self.tangent.output(segment.states)
 
     def _add(self, segment: BlockSegment, logs: Tensor, where: slice) -> None:

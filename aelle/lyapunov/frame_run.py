@@ -77,7 +77,10 @@ class FrameRun:
             if stop in marks:
                 self._mark(chunk.to_state(chunk.steps, self.frame))
             position = stop
-        self._still = at_rest(segment.states)
+        first = None if inputs is None else inputs[:, :1]
+        self._still = at_rest(
+            segment.states, lambda state: self.tangent.segment(first, state, 1, self.k, None).states[:, -1]
+        )
         self.state, self._chart = segment.states[:, -1], segment.chart
         return self.tangent.output(segment.states)
 

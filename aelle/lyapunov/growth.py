@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -82,7 +83,20 @@ class Position:
         return cls([torch.cat(s) for s in states], [torch.cat(f) for f in frames])
 
 
-def at_rest(states: Tensor) -> Tensor:
-    """Whether states (rows, steps, n) do not move, up to rounding: (rows,)."""
+def at_rest(states: Tensor, step: Callable[[Tensor], Tensor]) -> Tensor:
+    """Whether states (rows, steps, n) do not move, up to rounding, where it matters which state it is: (rows,).
+
+    It does not where `step`, (rows, n) → (rows, n), is affine: its Jacobian is then the same everywhere.
+    """
     moved = states.diff(dim=1).abs().flatten(1).amax(1)
-    return moved <= 16 * torch.finfo(states.dtype).eps * states.abs().flatten(1).amax(1)
+    still = moved <= 16 * torch.finfo(states.dtype).eps * states.abs().flatten(1).amax(1)
+    return still & ~_affine(step, states[:, -1]) if bool(still.any()) else still
+
+
+def _affine(step: Callable[[Tensor], Tensor], state: Tensor) -> Tensor:
+    """Whether a step takes a displacement, twice it, and its opposite, to the same, twice it, and its opposite: (rows,)."""
+    displacement = torch.linspace(0.3, -0.7, state.shape[-1], dtype=state.dtype, device=state.device)
+    here = step(state)
+    once, twice, back = (step(state + factor * displacement) - here for factor in (1, 2, -1))
+    bent = (twice - 2 * once).abs().amax(-1) + (back + once).abs().amax(-1)
+    return bent <= math.sqrt(torch.finfo(state.dtype).eps) * (here.abs().amax(-1) + twice.abs().amax(-1))

@@ -10,13 +10,13 @@ the bit. Torn files and flipped bits must be found by `aelle check`, or, in a ch
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -96,30 +96,30 @@ def _resumed(whole: ExperimentFolder, folder: ExperimentFolder) -> str:
     return "; ".join(faults(folder))
 
 
-def _in_child(act: Callable[[], None]) -> str:
-    """Do something in a process of its own that may die; empty unless it hung."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        try:
-            sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
-            act()
-        finally:
-            os._exit(0)
-    until = time.monotonic() + _SECONDS
-    while time.monotonic() < until:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return ""
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+def _in_child(act: Callable[..., object], *arguments: object) -> str:
+    """Do something in a process of its own that may die; empty unless it hung.
+
+    The process comes from a fork server: a fork of this one would wait for ever for the threads of torch, which it lacks.
+    """
+    child = multiprocessing.get_context("forkserver").Process(target=_quietly, args=(act, arguments))
+    child.start()
+    child.join(_SECONDS)
+    if not child.is_alive():
+        return ""
+    child.kill()
+    child.join()
     return "it hung"
+
+
+def _quietly(act: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    act(*arguments)
 
 
 def _kill(whole: ExperimentFolder, folder: ExperimentFolder, draw: random.Random) -> str:
     for _ in range(draw.randint(1, 3)):  # resumed runs are killed too
         at, after = draw.randrange(_CALLS), draw.random() < 0.5
-        hung = _in_child(lambda at=at, after=after: _killed(folder, at, after))  # type: ignore[misc]
+        hung = _in_child(_killed, folder, at, after)
         if hung:
             return hung
     return _resumed(whole, folder)
@@ -143,7 +143,7 @@ def _killed(folder: ExperimentFolder, at: int, after: bool) -> None:
 
 def _fill(whole: ExperimentFolder, folder: ExperimentFolder, draw: random.Random) -> str:
     size = draw.randrange(500, 20_000)
-    return _in_child(lambda: _filled(folder, size)) or _resumed(whole, folder)
+    return _in_child(_filled, folder, size) or _resumed(whole, folder)
 
 
 def _filled(folder: ExperimentFolder, size: int) -> None:
@@ -170,7 +170,7 @@ def _flip(whole: ExperimentFolder, folder: ExperimentFolder, draw: random.Random
 
 
 def _flip_checkpoint(whole: ExperimentFolder, folder: ExperimentFolder, draw: random.Random) -> str:
-    hung = _in_child(lambda: _killed(folder, draw.randrange(12, 20), True))
+    hung = _in_child(_killed, folder, draw.randrange(12, 20), True)
     found = sorted(folder.checkpoints.glob("*.safetensors")) if folder.checkpoints.is_dir() else []
     for file in found:
         file.write_bytes(_flipped(file.read_bytes(), draw))
