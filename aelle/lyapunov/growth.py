@@ -96,7 +96,10 @@ def at_rest(states: Tensor, step: Callable[[Tensor], Tensor]) -> Tensor:
 def _affine(step: Callable[[Tensor], Tensor], state: Tensor) -> Tensor:
     """Whether a step takes a displacement, twice it, and its opposite, to the same, twice it, and its opposite: (rows,)."""
     displacement = torch.linspace(0.3, -0.7, state.shape[-1], dtype=state.dtype, device=state.device)
-    here = step(state)
-    once, twice, back = (step(state + factor * displacement) - here for factor in (1, 2, -1))
+    try:
+        here = step(state)
+        once, twice, back = (step(state + factor * displacement) - here for factor in (1, 2, -1))
+    except ValueError:  # a map that is refused off its trajectory is not known to be affine
+        return torch.zeros(len(state), dtype=torch.bool, device=state.device)
     bent = (twice - 2 * once).abs().amax(-1) + (back + once).abs().amax(-1)
     return bent <= math.sqrt(torch.finfo(state.dtype).eps) * (here.abs().amax(-1) + twice.abs().amax(-1))
