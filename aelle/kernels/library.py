@@ -41,7 +41,7 @@ def library() -> ctypes.CDLL | None:
         found = ctypes.CDLL(str(path))
     except OSError:
         warnings.warn(
-            "aelle's compiled loops are missing: spectra of small networks take several times as long. "
+            "aelle's compiled loops are missing: spectra of small networks take longer. "
             "Install aelle again where there is a C compiler",
             stacklevel=2,
         )
