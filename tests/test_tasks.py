@@ -1,5 +1,8 @@
 """Tasks: fixed splits, what the labels are, driving sequences, and wrong options."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -13,6 +16,7 @@ SMALL = {
     "motion_capture": {"activity": "walking"},
     "adding": {"length": 20, "train": 200, "validation": 100},
     "copy_memory": {"train": 200, "validation": 100},
+    "delayed_xor": {"train": 200, "validation": 100},
     "target_learning": {"period": 100},
 }
 FILES = {"sequential_mnist": "mnist", "motion_capture": "cmu_mocap"}
@@ -143,6 +147,8 @@ def test_target_learning_is_driven_by_one_pulse_or_by_noise():
         ("latch", {"delay": 0}, "delay, train and validation at least 1"),
         ("adding", {"length": 1}, "length must be at least 2"),
         ("copy_memory", {"symbols": 1}, "symbols must be at least 2"),
+        ("delayed_xor", {"delay": 7}, "delay must be even and at least 2"),
+        ("delayed_xor", {"delay": 20, "length": 20}, "length more than delay"),
         ("characters", {"share": 0.0}, "share above 0"),
         ("characters", {"data_folder": "."}, "has no option 'data_folder'"),
         ("sequential_mnist", {"order": "columns"}, "order must be one of rows, pixels, permuted"),
@@ -156,6 +162,12 @@ def test_target_learning_is_driven_by_one_pulse_or_by_noise():
 def test_wrong_names_and_options(name, options, message):
     with pytest.raises(TaskError, match=message):
         make_task(name, options)
+
+
+def test_the_page_on_tasks_lists_each_of_them():
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "own-task.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
+    assert listed == sorted(TASKS)
 
 
 def test_a_task_of_ones_own():

@@ -14,6 +14,7 @@ from tests.task_data import data_folder
 FOLDER = Path(__file__).parents[1] / "experiments"
 FILES = {"characters": "war_and_peace.txt", "sequential_mnist": "mnist", "motion_capture": "cmu_mocap"}
 NAMES = ["characters", "sequential_mnist", "motion_capture", "target_learning", "cross_architecture"]
+NAMES += ["adding", "copy_memory", "delayed_xor"]
 
 
 @pytest.mark.parametrize("name", NAMES)

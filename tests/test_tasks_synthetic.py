@@ -1,4 +1,4 @@
-"""Adding and copy memory: targets recomputed from the inputs, and the losses of chance."""
+"""Adding, copy memory and delayed XOR: targets recomputed from the inputs, and the losses of chance."""
 
 import math
 
@@ -47,3 +47,26 @@ def test_copy_memory_without_memory_costs_what_the_literature_says():
     assert task.metric(memoryless, task.train.targets) == pytest.approx(1 / 8, abs=0.01)
     perfect = 50.0 * torch.nn.functional.one_hot(task.train.targets, 9).float()
     assert task.metric(perfect, task.train.targets) == 1.0
+
+
+def test_delayed_xor_asks_whether_two_bits_of_the_past_differ():
+    task = make_task("delayed_xor", {"delay": 6, "length": 15, "train": 40, "validation": 20})
+    assert [len(s) for s in (task.train, task.validation, task.test)] == [40, 20, 20]
+    asked = range(15)[task.readout_steps]
+    assert list(asked) == list(range(6, 15))
+    for bits, targets in zip(task.train.inputs[..., 0].tolist(), task.train.targets.tolist(), strict=True):
+        assert set(bits) <= {0.0, 1.0}
+        assert targets == [float(bits[step - 6] != bits[step - 3]) for step in asked]
+
+
+def test_delayed_xor_is_told_by_both_bits_and_by_neither_alone():
+    task = make_task("delayed_xor", {"delay": 4, "length": 104, "train": 500, "validation": 10})
+    bits, targets = task.train.inputs[..., 0], task.train.targets
+    older, younger = bits[:, :100], bits[:, 2:102]
+    perfect = (older + younger - 2 * older * younger - 0.5).unsqueeze(-1) * 100
+    assert task.metric(perfect, targets) == 1.0
+    assert task.loss(perfect, targets).item() < 1e-6
+    assert task.loss(torch.zeros(500, 100, 1), targets).item() == pytest.approx(math.log(2), rel=1e-6)
+    for one in (older, younger):
+        # 50,000 answers, of which half are right: a standard deviation of 0.0022.
+        assert task.metric((one - 0.5).unsqueeze(-1), targets) == pytest.approx(0.5, abs=0.01)

@@ -10,6 +10,7 @@ from aelle.registry import Registry
 from aelle.tasks.adding import Adding
 from aelle.tasks.characters import Characters
 from aelle.tasks.copy_memory import CopyMemory
+from aelle.tasks.delayed_xor import DelayedXOR
 from aelle.tasks.digits import Digits
 from aelle.tasks.latch import Latch
 from aelle.tasks.motion_capture import MotionCapture
@@ -19,7 +20,7 @@ from aelle.tasks.task import Task, TaskError
 from aelle.words import first_line, hint
 
 _TASKS: tuple[type[Task], ...] = (Digits, Latch, Characters, SequentialMNIST, MotionCapture)
-_TASKS += (TargetLearning, Adding, CopyMemory)
+_TASKS += (TargetLearning, Adding, CopyMemory, DelayedXOR)
 _REGISTRY = Registry("task", Task, "name", TaskError)  # type: ignore[type-abstract]
 TASKS: dict[str, type[Task]] = _REGISTRY.classes
 

@@ -44,7 +44,7 @@ class Task(ABC):
     name: ClassVar[str]
     metric_name: ClassVar[str]
     higher_is_better: ClassVar[bool]
-    readout_steps: ClassVar[slice] = slice(None)
+    readout_steps: slice = slice(None)
     learning_rule: LearningRule = GradientDescent()
     input_size: int
     output_size: int
