@@ -93,6 +93,28 @@ HYPERPARAMETERS = (
         section="training",
         searched=False,
     ),
+    Hyperparameter(
+        "learning_rate_decay",
+        "learning rate's factor per epoch",
+        float,
+        1.0,
+        above=0,
+        at_most=1,
+        section="training",
+        searched=False,
+        later=True,
+    ),
+    Hyperparameter(
+        "decay_after",
+        "epochs before the learning rate decays",
+        int,
+        0,
+        at_least=0,
+        at_most=10**6,
+        section="training",
+        searched=False,
+        later=True,
+    ),
 )
 NAMES = tuple(h.name for h in HYPERPARAMETERS)
 SHAPE = tuple(h.name for h in HYPERPARAMETERS if h.shape)

@@ -9,7 +9,7 @@ from torch import nn
 from aelle.collection.backend import chosen_backend
 from aelle.collection.population import PopulationTraining
 from aelle.collection.search_space import Cohort, variants
-from aelle.collection.training import NativeTraining
+from aelle.collection.training import NativeTraining, build_network, seed_of
 from aelle.config import ConfigError, parse_experiment
 from aelle.optimiser import AdamW
 from aelle.recurrent.elman import TanhRNN
@@ -103,6 +103,42 @@ def test_gradient_descent_takes_torchs_steps():
     assert loss == pytest.approx(sum(losses) / len(task.train), rel=1e-6)
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other)
+
+
+def cohort_with_decay():
+    content = {
+        "name": "x",
+        "task": {"name": "latch"},
+        "networks": {"architecture": "rnn", "hidden_size": 4, "per_combination": 1, "learning_rate": 0.05},
+        "training": {"learning_rate_decay": 0.5, "decay_after": 1, "batch_size": 4},
+    }
+    return Cohort(tuple(variants(parse_experiment(content))))
+
+
+@pytest.mark.parametrize("backend", [NativeTraining, PopulationTraining])
+def test_the_learning_rate_decays_as_torchs_scheduler_lowers_it(backend):
+    task, trained, theirs = (
+        Latch(delay=2, train=8),
+        backend(cohort_with_decay(), Latch(delay=2, train=8), 4),
+        [],
+    )
+    variant = trained.trainees[0].variant
+    network = build_network(variant, task)
+    adam = torch.optim.AdamW(network.parameters(), lr=0.05, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda past: 0.5 ** max(0, past))
+    for epoch in range(1, 5):
+        torch.manual_seed(seed_of(variant, epoch))
+        for index in torch.randperm(8).split(4):
+            outputs, _ = network(task.encode(task.train.inputs[index]), readout_steps=task.readout_steps)
+            adam.zero_grad()
+            task.loss(outputs, task.train.targets[index]).backward()
+            adam.step()
+        theirs.append(adam.param_groups[0]["lr"])
+        schedule.step()
+    assert theirs == [0.05, 0.025, 0.0125, 0.00625]
+    list(trained)
+    for mine, other in zip(trained.trainees[0].network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
 def test_gradient_descent_needs_its_own_optimiser_and_starts_spectra_from_zero():

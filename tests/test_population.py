@@ -61,7 +61,7 @@ def test_dropout_is_per_network_and_of_the_right_rate(task):
 
     cohort = cohort_of("rnn", dropout=[0.0, 0.5], per_combination=2)
     training = PopulationTraining(cohort, task, 1)
-    population = Population(training.trainees, torch.device("cpu"))
+    population = Population(training.trainees, torch.device("cpu"), epoch=1)
     inputs = torch.randn(4, 64, 5, 8)
 
     def outputs(seed):
@@ -86,11 +86,11 @@ def test_running_out_of_memory_halves_the_networks_at_once(task, monkeypatch):
     sizes = []
 
     class Small(population.Population):
-        def __init__(self, trainees, device):
+        def __init__(self, trainees, device, epoch):
             sizes.append(len(trainees))
             if len(trainees) > 1:
                 raise torch.OutOfMemoryError
-            super().__init__(trainees, device)
+            super().__init__(trainees, device, epoch)
 
     monkeypatch.setattr(population, "Population", Small)
     found = [[t.val_loss for t in e.trainees] for e in PopulationTraining(cohort, task, 2)]
@@ -223,8 +223,8 @@ def test_a_network_that_raises_fails_alone(task, monkeypatch):
     bad = cohort.variants[1].network_id
 
     class Raising(population.Population):
-        def __init__(self, trainees, device):
-            super().__init__(trainees, device)
+        def __init__(self, trainees, device, epoch):
+            super().__init__(trainees, device, epoch)
             if any(t.variant.network_id == bad and t.val_loss is not None for t in trainees):
                 raise ValueError("no more of this")
 

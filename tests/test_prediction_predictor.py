@@ -1,11 +1,13 @@
 """The saved predictor: the same after loading, honest on new and running networks, refusals."""
 
+import hashlib
 import json
 import shutil
 import threading
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from aelle.embedding.dataset import load_dataset
@@ -47,6 +49,22 @@ def test_what_is_loaded_says_what_was_saved(saved, others):
     rows = rows[rows["network_id"].isin(ids)]
     pd.testing.assert_frame_equal(loaded.predict(rows, 1), predictor.predict(rows, 1))
     pd.testing.assert_frame_equal(loaded.predict(rows, 1), Predictor.load(folder).predict(rows, 1))
+
+
+def test_a_predictor_saved_before_a_hyperparameter_was_known(saved, others, tmp_path):
+    """Its tables lack the columns of that hyperparameter, which no network varied."""
+    folder = tmp_path / "predictor"
+    shutil.copytree(saved[1], folder)
+    description = json.loads((folder / "predictor.json").read_bytes())
+    for name in ("networks.parquet", "records.parquet"):
+        table = pq.read_table(folder / name)
+        later = [column for column in table.column_names if column in ("learning_rate_decay", "decay_after")]
+        assert later or name != "networks.parquet"
+        pq.write_table(table.drop_columns(later), folder / name)
+        description["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "predictor.json").write_text(json.dumps(description), "utf-8")
+    rows = read_records(others)
+    pd.testing.assert_frame_equal(Predictor.load(folder).predict(rows, 1), saved[0].predict(rows, 1))
 
 
 def test_none_of_its_files_can_run_code(saved):

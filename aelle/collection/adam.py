@@ -15,15 +15,17 @@ _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # torch.optim.AdamW's defaults
 class PopulationAdam:
     """Moments and updates of parameters (N, …), equal to torch.optim.AdamW's on each network to rounding.
 
-    The step count is a tensor on the device, so that an update can be captured in a CUDA graph.
+    The learning rates are those of one `epoch`. The step count is a tensor on the device, so that an update can be
+    captured in a CUDA graph.
     """
 
     def __init__(
-        self, parameters: Mapping[str, Tensor], trainees: Sequence[Trainee], device: torch.device
+        self, parameters: Mapping[str, Tensor], trainees: Sequence[Trainee], device: torch.device, epoch: int
     ) -> None:
         self.parameters = dict(parameters)
         variants = [trainee.variant for trainee in trainees]
-        self.learning_rate = torch.tensor([v["learning_rate"] for v in variants], device=device)
+        rates = [v.learning(epoch)["learning_rate"] for v in variants]
+        self.learning_rate = torch.tensor(rates, device=device)
         self.decay = 1 - self.learning_rate * torch.tensor(
             [v["weight_decay"] for v in variants], device=device
         )

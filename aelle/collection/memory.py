@@ -42,7 +42,7 @@ def free_bytes(device: torch.device | str) -> int:
 def bytes_per_network(variant: Variant, task: Task) -> int:
     """Bytes that one network adds to a population: parameters, what backpropagation keeps, evaluation."""
     training = NativeTraining(Cohort((variant,)), task, 1)
-    population = Population(training.trainees, torch.device("cpu"))
+    population = Population(training.trainees, torch.device("cpu"), epoch=1)
     parameters = sum(parameter.nbytes for parameter in population.parameters.values())
     kept = _kept_for_backward(population, task, variant["batch_size"])
     return _COPIES_OF_PARAMETERS * parameters + max(_PASSES * kept, _evaluation_bytes(variant, task))

@@ -78,7 +78,7 @@ class PopulationTraining(NativeTraining):
 
     def _advance_together(self, active: list[Trainee], epoch: int) -> None:
         started = time.perf_counter()
-        population = Population(active, self.device)
+        population = Population(active, self.device, epoch)
         if epoch > 0:
             losses = self._train_epoch(population, active, epoch)
             population.write_back(active)
@@ -113,7 +113,7 @@ class PopulationTraining(NativeTraining):
 class Population:
     """The stacked parameters that learn, with moments, of N networks of one shape, and their joint forward pass."""
 
-    def __init__(self, trainees: Sequence[Trainee], device: torch.device) -> None:
+    def __init__(self, trainees: Sequence[Trainee], device: torch.device, epoch: int) -> None:
         self.size = len(trainees)
         networks = [trainee.network for trainee in trainees]
         layers = range(len(networks[0].layers))
@@ -130,7 +130,7 @@ class Population:
             stacked = torch.stack([n.get_parameter(f"readout.{name}").detach() for n in networks])
             self.parameters[f"readout.{name}"] = stacked.to(device).requires_grad_()
         self.keep = 1 - torch.tensor([n.dropout.p for n in networks], device=device).view(-1, 1, 1, 1)
-        self.adam = PopulationAdam(self.parameters, trainees, device)
+        self.adam = PopulationAdam(self.parameters, trainees, device, epoch)
 
     def __call__(
         self, inputs: Tensor, readout_steps: slice, dropout: torch.Generator | None = None

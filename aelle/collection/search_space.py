@@ -40,10 +40,11 @@ class Variant:
     def __getitem__(self, name: str) -> Any:
         return self.hyperparameters[name]
 
-    @property
-    def learning(self) -> dict[str, Any]:
-        """What a learning rule is told."""
-        return {**self.hyperparameters, "gradient_clip": self.gradient_clip}
+    def learning(self, epoch: int = 0) -> dict[str, Any]:
+        """What a learning rule is told in an epoch: the hyperparameters, with the learning rate of that epoch."""
+        decayed = self["learning_rate_decay"] ** max(0, epoch - self["decay_after"])
+        rate = self["learning_rate"] * decayed
+        return {**self.hyperparameters, "learning_rate": rate, "gradient_clip": self.gradient_clip}
 
     @property
     def network_id(self) -> str:

@@ -97,7 +97,7 @@ class NativeTraining:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_of(trainee.variant, epoch))
                 if epoch > 0:
-                    trainee.train_loss = train_epoch(trainee, self.task)
+                    trainee.train_loss = train_epoch(trainee, self.task, epoch)
             trainee.val_loss, trainee.val_metric = evaluate(trainee, self.task)
         except (Exception, SystemExit) as error:
             trainee.fail(error)
@@ -165,9 +165,10 @@ def seed_of(variant: Variant, epoch: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def train_epoch(trainee: Trainee, task: Task) -> float:
-    """Train one network for an epoch by the task's learning rule; return its mean loss."""
-    return task.learning_rule.train_epoch(trainee.network, trainee.optimiser, task, trainee.variant.learning)
+def train_epoch(trainee: Trainee, task: Task, epoch: int) -> float:
+    """Train one network for the given epoch by the task's learning rule; return its mean loss."""
+    learning = trainee.variant.learning(epoch)
+    return task.learning_rule.train_epoch(trainee.network, trainee.optimiser, task, learning)
 
 
 def evaluate(trainee: Trainee, task: Task) -> tuple[float, float]:
@@ -178,4 +179,4 @@ def evaluate(trainee: Trainee, task: Task) -> tuple[float, float]:
 def _trainee(variant: Variant, task: Task) -> Trainee:
     network = build_network(variant, task)
     generator = torch.Generator().manual_seed(seed_of(variant, 0))
-    return Trainee(variant, network, task.learning_rule.optimiser(network, variant.learning, generator))
+    return Trainee(variant, network, task.learning_rule.optimiser(network, variant.learning(), generator))

@@ -24,11 +24,21 @@ from safetensors import SafetensorError
 
 from aelle.config import Experiment, dump_experiment
 from aelle.embedding.dataset import EmbeddingError, read_experiment
+from aelle.hyperparameters import NAMES
 from aelle.prediction.errors import PredictorError
 from aelle.prediction.ladder import method_named
 from aelle.prediction.method import FittedMethod
 from aelle.prediction.table import Table
-from aelle.records import SCHEMA, ExperimentFolder, Metric, RecordsError, write_bytes, write_json, write_table
+from aelle.records import (
+    LATER_COLUMNS,
+    SCHEMA,
+    ExperimentFolder,
+    Metric,
+    RecordsError,
+    write_bytes,
+    write_json,
+    write_table,
+)
 
 FORMAT = "aelle predictor 3"
 _TABLES = ("networks", "records", "spectra")
@@ -145,7 +155,11 @@ def _vouched(folder: Path, name: str, checksum: str) -> bytes:
 
 
 def _table(folder: Path, name: str, checksums: Mapping[str, str]) -> pd.DataFrame:
+    """A table; what came with a later version is null where the predictor was saved by an earlier one."""
     try:
-        return pd.read_parquet(io.BytesIO(_vouched(folder, name, checksums[name])))
+        frame = pd.read_parquet(io.BytesIO(_vouched(folder, name, checksums[name])))
     except (pa.ArrowInvalid, OSError) as error:
         raise PredictorError(f"{folder / name}: not a readable Parquet file; {_AGAIN}") from error
+    later = set(LATER_COLUMNS) & set(NAMES) if name == "networks.parquet" else set(LATER_COLUMNS)
+    lacking = [] if name == "spectra.parquet" else sorted(later - set(frame))
+    return frame.assign(**dict.fromkeys(lacking))

@@ -32,6 +32,7 @@ class GradientDescent(LearningRule):
         if not isinstance(optimiser, AdamW):
             raise TypeError(f"gradient descent needs AdamW, got {type(optimiser).__name__}")
         network.train()
+        optimiser.learning_rate = hyperparameters["learning_rate"]  # it may decay from epoch to epoch
         order = torch.randperm(len(task.train))
         total = torch.zeros(())
         for index in order.split(hyperparameters["batch_size"]):

@@ -57,10 +57,10 @@ def on_cpu(
     trainee = NativeTraining(Cohort(tuple(variants(settings))), task, 1).trainees[0]
     whole, size = task.train, settings.training.batch_size
     task.train = whole.take(torch.arange(batches * size))
-    train_epoch(trainee, task)
+    train_epoch(trainee, task, 1)
     clock, driving = time.process_time, driving_sequences(settings, task)
     share = len(task.train) / len(whole)
-    found = {"training": median_seconds(clock, repeats, lambda: train_epoch(trainee, task)) / share}
+    found = {"training": median_seconds(clock, repeats, lambda: train_epoch(trainee, task, 1)) / share}
     found["evaluation"] = median_seconds(clock, repeats, lambda: evaluate(trainee, task))
     task.train = whole
     for state in states:

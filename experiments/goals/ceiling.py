@@ -42,11 +42,11 @@ def trained_again(variant: Variant, epochs: int, draw: int) -> float:
     task = make_task(variant.task, json.loads(variant.task_options))
     [trainee] = NativeTraining(Cohort((variant,)), task, epochs).trainees
     generator = torch.Generator().manual_seed(seed_of(variant, _NEXT * draw))
-    trainee.optimiser = task.learning_rule.optimiser(trainee.network, variant.learning, generator)
+    trainee.optimiser = task.learning_rule.optimiser(trainee.network, variant.learning(), generator)
     metric = float("nan")
     for epoch in range(1, epochs + 1):
         torch.manual_seed(seed_of(variant, _NEXT * draw + epoch))
-        loss = train_epoch(trainee, task)
+        loss = train_epoch(trainee, task, epoch)
         validation, metric = evaluate(trainee, task)
         if not np.isfinite([loss, validation, metric]).all():
             return float("nan")
