@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as torch_module
 
 from aelle.modules.driving import first_steps
 from aelle.modules.errors import DiffersError, ModuleError
 from aelle.modules.own_cells import is_own, require_true_forms
+from aelle.modules.plain import PLAIN, is_plain
 from aelle.modules.private import private_copy, warn_of_hooks, warn_of_training
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import cells_of, initial_states
@@ -18,8 +18,7 @@ from aelle.recurrent.flat import flat_step
 from aelle.recurrent.network import Network
 from aelle.words import first_line
 
-_PLAIN = (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell)
-_ROWS, _LEAD, _LONGEST = 4, 6, 256
+_ROWS, _LONGEST = 4, 256
 
 
 def is_convertible(module: Any) -> bool:
@@ -51,10 +50,8 @@ def checked_cells(
         cells = cells_of(module, dtype)
         _require_own(module, cells, dtype, sequences, initial_state)
         return cells
-    if _is_plain(module):
-        cells = cells_of(module, dtype)
-        _compare(module, cells, dtype, sequences, initial_state, _LEAD)
-        return cells
+    if is_plain(module):
+        return cells_of(module, dtype)
     warn_of_hooks(module)
     own = private_copy(module, dtype)
     try:
@@ -68,7 +65,7 @@ def checked_cells(
         module, lambda copy: torch.cat(_call(copy, first_steps(sequences, _ROWS, 4, dtype), None)), dtype
     )
     cells = cells_of(own, dtype)
-    _compare(own, cells, dtype, sequences, initial_state, _LONGEST)
+    _compare(own, cells, dtype, sequences, initial_state)
     return cells
 
 
@@ -91,30 +88,8 @@ def _require_own(
 
 
 def _base(module: nn.Module) -> str:
-    base = next((kind for kind in type(module).__mro__ if kind in _PLAIN), nn.RNNCell)
+    base = next((kind for kind in type(module).__mro__ if kind in PLAIN), nn.RNNCell)
     return f"torch.nn.{base.__name__}"
-
-
-def _is_plain(module: nn.Module) -> bool:
-    """Whether nothing but torch's own kernel runs: no hook, no override, no derived weight, no noise."""
-    own = vars(module)
-    names = set(module._parameters)
-    expected = {
-        name for group in getattr(module, "_all_weights", [["weight_ih", "weight_hh"]]) for name in group
-    }
-    noisy = (
-        module.training and isinstance(module, nn.RNNBase) and module.dropout > 0 and module.num_layers > 1
-    )
-    return (
-        type(module) in _PLAIN
-        and "forward" not in own
-        and not module._forward_hooks
-        and not module._forward_pre_hooks
-        and not torch_module._global_forward_hooks
-        and not torch_module._global_forward_pre_hooks
-        and expected <= names
-        and not noisy
-    )
 
 
 def _call(module: nn.Module, x: Tensor, states: list[Tensor] | None) -> list[Tensor]:
@@ -150,24 +125,16 @@ def _compare(
     dtype: torch.dtype,
     sequences: list[Tensor],
     initial_state: Any,
-    longest: int,
 ) -> None:
-    """Take single steps with both from the states that the module itself reaches; the first and those after a lead.
-
-    A short lead does for torch's own kernel, which has no code of the user's that might act later only; else every
-    step is compared.
-    """
-    x = first_steps(sequences, _ROWS, longest, dtype)
+    """Take single steps with both from the states that the module itself reaches: a user's code may act later only."""
+    x = first_steps(sequences, _ROWS, _LONGEST, dtype)
     sizes = [cell.state_size for cell in cells]
     device = next(cells[0].parameters()).device
     x = x.to(device)
     states = initial_states(sizes, None, initial_state, dtype, device)
     states = [state[: len(x)].expand(len(x), -1) for state in states]
-    every = longest > _LEAD
     try:
-        for t in range(x.shape[1]) if every else sorted({0, x.shape[1] - 1}):
-            if not every and t > 1:
-                states = [state.to(dtype) for state in _call(module, x[:, 1:t], states)]
+        for t in range(x.shape[1]):
             after = _call(module, x[:, t : t + 1], states)
             _require_equal(module, flat_step(cells, x[:, t], torch.cat(states, dim=-1)), after, t)
             states = [state.to(dtype) for state in after]
@@ -175,7 +142,7 @@ def _compare(
         raise DiffersError(
             f"its forward does not do what {_base(module)} does ({first_line(error)})"
         ) from error
-    if every and isinstance(module, nn.RNNBase):
+    if isinstance(module, nn.RNNBase):
         _require_at_once(module, cells, x, initial_state, dtype)
 
 

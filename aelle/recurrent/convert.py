@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from aelle.kernels.finite import all_finite
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.elman import ReluRNN, TanhRNN
 from aelle.recurrent.gru import GRU
 from aelle.recurrent.lstm import LSTM
-from aelle.recurrent.network import Network, layer_of
+from aelle.recurrent.network import Network, layer_of, layers_of
 
-T = TypeVar("T")
+_NOTHING_ELSE = vars(nn.Module()).keys() | {"input_size", "hidden_size", "bias", "population", "options"}
+"""Attributes of a cell as it is made: one with others, a hook's or a user's, is copied with all that it has."""
 
 
 def cells_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
     """Return the layers of a cell, a network, a torch.nn recurrent module or a torch.nn cell, in `dtype`.
 
-    Cells already in `dtype` are returned as they are; everything else is copied. Torch's random state stays as
-    it was, so that a spectrum taken during training changes nothing in it.
+    Cells already in `dtype` are returned as they are; everything else is copied. Nothing is drawn.
 
     Raises:
         TypeError: for any other system.
@@ -30,7 +31,7 @@ def cells_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
     """
     if isinstance(system, nn.Module):
         _check_parameters(system)
-    cells = _drawing_nothing(system, lambda: _layers_of(system, dtype))
+    cells = _layers_of(system, dtype)
     _check_finite(cells)
     return cells
 
@@ -43,22 +44,12 @@ def directions_of(module: nn.RNNBase, dtype: torch.dtype) -> tuple[list[Cell], l
     """
     _check_parameters(module)
 
-    def layers(backward: bool) -> list[Cell]:
-        copies = [layer_of(module, layer, backward) for layer in range(module.num_layers)]
-        return [_in_dtype(cell, dtype) for cell in copies]
-
-    forward, backward = _drawing_nothing(module, lambda: (layers(False), layers(True)))
+    forward, backward = (
+        [layer_of(module, layer, way, dtype) for layer in range(module.num_layers)] for way in (False, True)
+    )
     _check_finite(forward)
     _check_finite(backward)
     return forward, backward
-
-
-def _drawing_nothing(system: Any, build: Callable[[], T]) -> T:
-    """Build cells, which draws their parameters, and leave torch's random state as it was."""
-    parameters = system.parameters() if isinstance(system, nn.Module) else ()
-    devices = {parameter.device for parameter in parameters if parameter.is_cuda}
-    with torch.random.fork_rng(devices=list(devices)):
-        return build()
 
 
 def _check_parameters(module: nn.Module) -> None:
@@ -76,7 +67,7 @@ def _check_parameters(module: nn.Module) -> None:
 def _check_finite(cells: Sequence[Cell]) -> None:
     for layer, cell in enumerate(cells):
         for name, parameter in cell.named_parameters():
-            if not parameter.isfinite().all():
+            if not all_finite(parameter):
                 raise ValueError(f"{name} of layer {layer} holds NaN or infinite values")
 
 
@@ -86,9 +77,9 @@ def _layers_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
     if isinstance(system, Network):
         return [_in_dtype(cell, dtype) for cell in system.layers]
     if isinstance(system, nn.RNNBase):
-        return [_in_dtype(cell, dtype) for cell in Network.from_torch(system).layers]
+        return layers_of(system, dtype)
     if isinstance(system, nn.RNNCellBase):
-        return [_in_dtype(_from_torch_cell(system), dtype)]
+        return [_from_torch_cell(system, dtype)]
     raise TypeError(
         f"expected a torch.nn RNN, GRU or LSTM (or one of their Cells), an aelle cell or network, or a DrivenMap; "
         f"got {type(system).__name__}. Pass the recurrent part of a larger model by itself"
@@ -98,22 +89,24 @@ def _layers_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
 def _in_dtype(cell: Cell, dtype: torch.dtype) -> Cell:
     if all(parameter.dtype == dtype for parameter in cell.parameters()):
         return cell
+    if type(cell).__module__.startswith("aelle.recurrent.") and vars(cell).keys() == _NOTHING_ELSE:
+        parameters = {
+            name: parameter.detach().to(dtype=dtype, copy=True) for name, parameter in cell.named_parameters()
+        }
+        return type(cell).holding(parameters, cell.input_size, cell.hidden_size, cell.bias, **cell.options)
     return copy.deepcopy(cell).to(dtype)
 
 
-def _from_torch_cell(module: nn.RNNCellBase) -> Cell:
+def _from_torch_cell(module: nn.RNNCellBase, dtype: torch.dtype) -> Cell:
     if isinstance(module, nn.LSTMCell):
         kind: type[Cell] = LSTM
     elif isinstance(module, nn.GRUCell):
         kind = GRU
     else:
         kind = ReluRNN if getattr(module, "nonlinearity", "tanh") == "relu" else TanhRNN
-    weight = module.weight_hh
-    cell = kind(module.input_size, module.hidden_size, module.bias, dtype=weight.dtype, device=weight.device)
-    with torch.no_grad():
-        for name, parameter in cell.named_parameters():
-            parameter.copy_(getattr(module, name))  # a parametrised one is no parameter
-    return cell
+    names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
+    copies = {name: getattr(module, name).detach().to(dtype=dtype, copy=True) for name in names}
+    return kind.holding(copies, module.input_size, module.hidden_size, module.bias)
 
 
 def initial_states(

@@ -85,13 +85,7 @@ class Network(nn.Module):
             TypeError: for any other module.
             ValueError: for a bidirectional module, which has no single forward map.
         """
-        _cell_of(module)
-        if module.bidirectional:
-            raise ValueError(
-                "bidirectional modules have no single forward-in-time map; aelle.lyapunov_spectrum takes the spectrum of "
-                "each direction"
-            )
-        return cls([layer_of(module, layer) for layer in range(module.num_layers)], readout, module.dropout)
+        return cls(layers_of(module), readout, module.dropout)
 
     def to_torch(self) -> nn.RNNBase:
         """Copy the recurrent layers into one torch.nn module with equal outputs (without the readout).
@@ -126,18 +120,31 @@ class Network(nn.Module):
         return module
 
 
-def layer_of(module: nn.RNNBase, layer: int, backward: bool = False) -> Cell:
+def layers_of(module: nn.RNNBase, dtype: torch.dtype | None = None) -> list[Cell]:
+    """Copy the layers of a torch.nn.RNN, GRU or LSTM into cells, in its own precision or another; as `from_torch`."""
+    _cell_of(module)
+    if module.bidirectional:
+        raise ValueError(
+            "bidirectional modules have no single forward-in-time map; aelle.lyapunov_spectrum takes the spectrum of "
+            "each direction"
+        )
+    return [layer_of(module, layer, dtype=dtype) for layer in range(module.num_layers)]
+
+
+def layer_of(
+    module: nn.RNNBase, layer: int, backward: bool = False, dtype: torch.dtype | None = None
+) -> Cell:
     """Copy one layer of a torch.nn.RNN, GRU or LSTM, in one of its directions, into a cell with equal outputs."""
     suffix = f"_l{layer}" + ("_reverse" if backward else "")
-    weight = getattr(module, f"weight_ih{suffix}")
+    names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
+    names += ["weight_hr"] if module.proj_size else []
+    weights = {name: getattr(module, name + suffix) for name in names}
+    copies = {
+        name: weight.detach().to(dtype=dtype or weight.dtype, copy=True) for name, weight in weights.items()
+    }
     options: dict[str, Any] = {"proj_size": module.proj_size} if module.proj_size else {}
-    cell = _cell_of(module)(
-        weight.shape[1], module.hidden_size, module.bias, dtype=weight.dtype, device=weight.device, **options
-    )
-    with torch.no_grad():
-        for name, parameter in cell.named_parameters():
-            parameter.copy_(getattr(module, name + suffix))
-    return cell
+    size = copies["weight_ih"].shape[1]
+    return _cell_of(module).holding(copies, size, module.hidden_size, module.bias, **options)
 
 
 def _cell_of(module: nn.Module) -> type[Cell]:
