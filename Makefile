@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml hatch_build.py $(wildcard aelle/kernels/*.[ch])
 	touch $@
 
 $(DEVELOPED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --editable '.[web,ray,optuna,dev,docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[web,ray,optuna,lightning,transformers,tensorboard,wandb,mlflow,dev,docs]'
 	touch $@
 
 demo: $(INSTALLED)

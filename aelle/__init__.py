@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aelle.collection.collect import collect as collect
     from aelle.config import load_experiment as load_experiment
     from aelle.embedding.fit import train as train
+    from aelle.integrations.monitor import SpectrumMonitor as SpectrumMonitor
     from aelle.integrations.watch import SpectrumWatch as SpectrumWatch
     from aelle.interchange.importing import import_spectra as import_spectra
     from aelle.prediction.evaluate import evaluate as evaluate
@@ -64,6 +65,7 @@ _HOMES = {
     "evaluate": "aelle.prediction.evaluate",
     "predict": "aelle.prediction.new_networks",
     "SpectrumWatch": "aelle.integrations.watch",
+    "SpectrumMonitor": "aelle.integrations.monitor",
 }
 _MODULES = {"plot": "aelle.plot"}
 __all__ = sorted([*_HOMES, *_MODULES])

@@ -34,7 +34,10 @@ ALLOWED = {
     },
     "embedding": {"config", "hyperparameters", "lyapunov", "optimiser", "records", "words"},
     "prediction": {"embedding", "records", "config", "hyperparameters"},
-    "integrations": {"prediction", "spectra", "recurrent", "hyperparameters", "records", "modules"},
+    "integrations": {
+        *("prediction", "spectra", "recurrent", "hyperparameters", "records", "modules"),
+        "lyapunov",  # the dimension of the exponents of a look
+    },
     "explorer": {
         "config",
         "embedding",

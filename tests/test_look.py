@@ -88,6 +88,21 @@ def test_a_look_changes_nothing():
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
+def test_a_state_beyond_all_numbers_has_no_exponents_that_look_like_some():
+    rnn = nn.RNN(3, 8, nonlinearity="relu", batch_first=True)
+    assert bool((aelle.look(rnn, sequences()).leading < math.inf).all())
+    rnn.weight_hh_l0.data = 1e30 * torch.eye(8)
+    seen = aelle.look(rnn, sequences().abs())
+    assert bool((seen.leading == math.inf).all())
+    assert seen.mean_exponent == math.inf
+
+
+@pytest.mark.parametrize("function", [aelle.look, aelle.readout_growth])
+def test_a_module_without_a_recurrent_part_is_refused_by_name(function):
+    with pytest.raises(TypeError, match="got Linear"):
+        function(nn.Linear(3, 3), sequences())
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [

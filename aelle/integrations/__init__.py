@@ -1,1 +1,1 @@
-"""The early predictor where networks are trained: one's own loop, Optuna, Ray Tune, and collections."""
+"""Where networks are trained: a monitor and the early predictor in one's own loop, in frameworks and in searches."""

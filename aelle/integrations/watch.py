@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from aelle.hyperparameters import NAMES, SHAPE
+from aelle.integrations.reading import as_mapping, finite
 from aelle.integrations.rule import IntegrationError, PredictsFinalMetric, PruningRule, Verdict, require_fit
 from aelle.modules.wrappers import unwrapped
 from aelle.prediction.predictor import Predictor
@@ -122,7 +123,7 @@ class SpectrumWatch:
         best = None if best is None else float(best)
         row = self._described | curve | {"epoch": int(epoch), **self._convention()}
         self._rows.append(row)
-        if not _finite(self.model):
+        if not finite(self.model):
             row["status"] = "diverged"
             return Verdict(True, epoch, f"stopped at epoch {epoch}: a parameter is NaN or infinite")
         if epoch not in self.predictor.epochs:
@@ -145,6 +146,27 @@ class SpectrumWatch:
     def rows(self) -> pd.DataFrame:
         """What has been seen so far, one row an epoch, in the columns of records."""
         return pd.DataFrame(self._rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been seen so far, as plain data, for a checkpoint; all but `spectra`."""
+        rows = [{name: _plain(value) for name, value in row.items()} for row in self._rows]
+        return {"network": {name: _plain(value) for name, value in self._described.items()}, "rows": rows}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave, as if training had not been interrupted.
+
+        Raises:
+            IntegrationError: where it is something else, or of another network.
+        """
+        given = as_mapping(state, {"network", "rows"}, "a SpectrumWatch")
+        same = {name: value for name, value in self._described.items() if name not in _TOLD} | {
+            name: value for name, value in self._convention().items() if name in ("task", "spectrum_state")
+        }
+        for row in [given["network"], *given["rows"]]:
+            for name, value in same.items():
+                if row.get(name, value) != value:
+                    raise IntegrationError(f"the saved watch was of {name} {row[name]!r}, not {value!r}")
+        self._rows = [_as_seen(row) for row in given["rows"]]
 
     def _take(self, epoch: int) -> LyapunovSpectrum:
         state = self.predictor.spectrum_state
@@ -218,5 +240,14 @@ def _checked(hyperparameters: Mapping[str, float]) -> dict[str, float]:
     return dict(hyperparameters)
 
 
-def _finite(model: nn.Module) -> bool:
-    return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
+def _plain(value: Any) -> Any:
+    """Arrays and numbers of numpy as lists and numbers of Python."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _as_seen(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as it was before `_plain`: lists of numbers in the precision of records."""
+    return {
+        name: np.asarray(value, np.float32) if isinstance(value, list) and name != "layer_sizes" else value
+        for name, value in row.items()
+    }

@@ -188,6 +188,11 @@ def required_cells(
     Raises:
         ModuleError: where the module has no closed form; `what` names the quantity.
     """
+    if not is_convertible(module):
+        raise ModuleError(
+            f"{what} is taken of a torch.nn.RNN, GRU, LSTM or one of their Cells, or an aelle cell or network; got "
+            f"{type(module).__name__}"
+        )
     try:
         return checked_cells(module, dtype, sequences, initial_state)
     except DiffersError as difference:

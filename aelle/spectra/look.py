@@ -44,7 +44,8 @@ class Look:
     """What a look saw, in nats.
 
     Attributes:
-        leading: leading finite-time exponents, descending, float64 (k,), per step.
+        leading: leading finite-time exponents, descending, float64 (k,), per step; all inf where the state grew beyond
+            all numbers.
         mean_exponent: mean of all exponents, per step; NaN where the architecture has no closed-form determinant.
         readout_growth: ln ‖∂(u · y_T)/∂s_{T-τ}‖ at each lag, float64 (lags,), as `aelle.readout_growth` gives it.
         lags: the lags τ, in steps.
@@ -94,18 +95,20 @@ def look(
     transient = min(TRANSIENT, 2 * steps // 5)
     sizes = [cell.state_size for cell in cells]
     states = initial_states(sizes, len(driving), initial_state, driving.dtype, driving.device)
-    leading, volume, below = [], 0.0, driving
+    leading, volume, below, bounded = [], 0.0, driving, True
     for cell, state in zip(cells, states, strict=True):
         tangent = CellTangent(cell)
         segment = tangent.segment(below, state, steps, cell.state_size, None)
         leading.append(_leading(segment, min(k, cell.state_size), cell.state_size, transient, steps))
         volume += _volume(segment, transient)
         below = tangent.output(segment.states)
+        bounded &= bool(segment.states.isfinite().all())
     start = None if initial_state is None else torch.cat(states, dim=-1)
     growth = growth_of_layers(cells, driving, [readout_of(network, readout)], start, segment)[0]
+    exponents = torch.cat(leading).sort(descending=True).values[:k]
     return Look(
-        torch.cat(leading).sort(descending=True).values[:k],
-        volume / sum(sizes),
+        exponents if bounded else torch.full_like(exponents, math.inf),
+        volume / sum(sizes) if bounded else math.inf,
         growth,
         growth_lags(steps),
         steps - transient,
