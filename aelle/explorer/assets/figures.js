@@ -40,8 +40,18 @@
   const graphOf = (name) => {
     const place = document.getElementById(name);
     if (!place) return null;
-    return place.querySelector(":scope > .graph") ?? place.appendChild(Object.assign(document.createElement("div"), {className: "graph"}));
+    const made = () => { fits.observe(place); return place.appendChild(Object.assign(document.createElement("div"), {className: "graph"})); };
+    return place.querySelector(":scope > .graph") ?? made();
   };
+
+  /* A figure takes the size of its place, whatever changed that: the window, its zoom, a headline that opens. */
+  const fits = new ResizeObserver((places) => {
+    for (const {target} of places) {
+      const graph = target.querySelector(":scope > .graph"), {width, height} = target.getBoundingClientRect();
+      if (!graph?._fullLayout || !width || !height) continue;
+      if (graph._fullLayout.width !== Math.floor(width) || graph._fullLayout.height !== Math.floor(height)) window.Plotly.Plots.resize(graph);
+    }
+  });
 
   /** The map's camera: its rings may lie outside plotly's own figure. */
   const picture = {
@@ -54,7 +64,7 @@
   };
 
   const config = (name) => ({
-    displaylogo: false, responsive: true, scrollZoom: name === "map", doubleClickDelay: 350,
+    displaylogo: false, scrollZoom: name === "map", doubleClickDelay: 350,
     modeBarButtons: [name === "map" ? [picture, "lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d"]
       : ["toImage", "zoom2d", "pan2d", "resetScale2d"]],  // none that sends anything anywhere
     toImageButtonOptions: {filename: `aelle-${name}`, scale: 2},

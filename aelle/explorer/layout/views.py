@@ -79,10 +79,14 @@ def _views(data: ExplorerData, tab: str) -> list[html.Div]:
             figure("bands", "Lyapunov spectra", index, html.P(id="bands-words", className="hint")),
             figure("curve-bands", "Learning curves"),
         ),
-        "special": (figure("histograms", "What is special", html.P(id="special-words", className="hint")),),
+        "special": (
+            figure(
+                "histograms", "What is special", html.P(id="special-words", className="hint"), shape="tall"
+            ),
+        ),
         "table": (table,),
         "prediction": (
-            figure("predicted", "Predicted against actual", method),
+            figure("predicted", "Predicted against actual", method, shape="square"),
             figure("ladder", "Ladder of methods"),
         ),
         "walk": (_walk(), figure("decoded", "Decoded spectrum")),

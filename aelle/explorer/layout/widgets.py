@@ -7,15 +7,19 @@ from typing import Any
 from dash import dcc, html
 
 
-def figure(name: str, title: str, *beside: Any) -> html.Div:
+def figure(name: str, title: str, *beside: Any, shape: str = "") -> html.Div:
     """A panel with a title, controls beside it, and a figure that fills the rest."""
     head = html.Div([html.H2(title, id=f"{name}-title"), *beside], className="panel-head")
-    return html.Div([head, graph(name)], className="panel")
+    return html.Div([head, graph(name, shape)], className="panel")
 
 
-def graph(name: str) -> html.Div:
-    """The place of a figure; what is written to the store `<name>-figure` is drawn there by assets/figures.js."""
-    return html.Div([html.Div(id=name, className="figure"), dcc.Store(id=f"{name}-figure")], className="plot")
+def graph(name: str, shape: str = "") -> html.Div:
+    """The place of a figure; what is written to the store `<name>-figure` is drawn there by assets/figures.js.
+
+    A `shape` ("square", "tall") asks for more height than a figure has at least.
+    """
+    place = html.Div(id=name, className="figure")
+    return html.Div([place, dcc.Store(id=f"{name}-figure")], className=f"plot {shape}".strip())
 
 
 def menu(label: str, name: str, options: Any, value: Any, *, clearable: bool = False) -> html.Div:
