@@ -19,6 +19,7 @@ from aelle.cli.export import export
 from aelle.cli.import_ import import_
 from aelle.cli.predict import predict
 from aelle.cli.run import run
+from aelle.cli.spectrum import spectrum
 from aelle.cli.status import status
 from aelle.cli.train import train
 
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, collect, train, evaluate, predict, explore, export, import_, status, run):
+for _command in (check, collect, train, evaluate, predict, explore, export, import_, status, run, spectrum):
     cli.add_command(_command)
 
 
