@@ -75,6 +75,24 @@ def served(folder):
         thread.join(5)
 
 
+def wait_for_map(page):
+    page.wait_for_selector("#map .scatterlayer .points path")
+
+
+def wait_for_selection(page, pattern):
+    page.wait_for_function(
+        "p => new RegExp(p).test(document.querySelector('#selection-count').textContent)", arg=pattern
+    )
+
+
+def wait_for_trace(page, name, graph="#map"):
+    page.wait_for_function(
+        "([id, name]) => (document.querySelector(id + ' .js-plotly-plot') ?? document.querySelector(id))"
+        "?.calcdata?.some(t => t[0].trace.name === name)",
+        arg=[graph, name],
+    )
+
+
 def points_on_screen(page, graph="#map"):
     """Middle of every point of an SVG map, in pixels, in the order of the traces."""
     return page.eval_on_selector_all(

@@ -14,6 +14,9 @@ from tests.explorer_browser import (
     opened,
     points_on_screen,
     served,
+    wait_for_map,
+    wait_for_selection,
+    wait_for_trace,
 )
 from tests.explorer_folder import write_explorer_folder, write_latents, write_many_points
 
@@ -37,24 +40,12 @@ def address(folder):
         yield address
 
 
-def wait_for_map(page):
-    page.wait_for_selector("#map .scatterlayer .points path")
-
-
 def traces(page, graph="#map"):
     """Name and number of points of each trace as drawn, without the marks of what is chosen."""
     return page.evaluate(
         "id => (document.querySelector(id + ' .js-plotly-plot') ?? document.querySelector(id)).calcdata"
         ".filter(t => t[0].trace.hoverinfo !== 'skip').map(t => [t[0].trace.name, t.length])",
         graph,
-    )
-
-
-def wait_for_trace(page, name, graph="#map"):
-    page.wait_for_function(
-        "([id, name]) => (document.querySelector(id + ' .js-plotly-plot') ?? document.querySelector(id))"
-        "?.calcdata?.some(t => t[0].trace.name === name)",
-        arg=[graph, name],
     )
 
 
@@ -180,12 +171,6 @@ def test_page_without_latents_says_what_to_run(browser, tmp_path):
     folder = write_explorer_folder(tmp_path, networks=6, latents=False, predictions=False)
     with served(folder) as address, opened(browser, address) as page:
         page.wait_for_selector("text=aelle train")
-
-
-def wait_for_selection(page, pattern):
-    page.wait_for_function(
-        "p => new RegExp(p).test(document.querySelector('#selection-count').textContent)", arg=pattern
-    )
 
 
 def test_lasso_a_and_b_are_linked_to_all_views(browser, address):
@@ -412,7 +397,10 @@ def test_a_walk_follows_the_head(browser, walkable):
         before = page.text_content("#walk-predicted")
         page.click("#walk-up")
         page.wait_for_function("t => document.querySelector('#walk-predicted').textContent !== t", arg=before)
-        assert float(page.text_content("#walk-predicted").split()[-1]) > float(before.split()[-1])
+        said = [
+            float(words.split(",")[0].split()[-1]) for words in (before, page.text_content("#walk-predicted"))
+        ]
+        assert said[1] > said[0]
         page.wait_for_selector("#walk-nearest button")
 
 

@@ -208,7 +208,7 @@ def test_marks_keep_their_places(data, projection):
         for dimensions in (2, 3):
             drawn = marks(
                 data, projection, LIGHT, 1, dimensions,
-                followed=followed, focus=focus, paths=paths, walker=[0.0, 0.0, 0.0],
+                followed=followed, focus=focus, paths=paths, walker={"place": [0.0, 0.0, 0.0], "seen": True},
             )  # fmt: skip
             assert len(drawn) == len(MARKS)
             assert len(drawn[1].x) == 1

@@ -8,8 +8,9 @@ import pytest
 from aelle.explorer.data import load
 from aelle.explorer.decoder import load_decoder
 from aelle.explorer.errors import ExplorerError
+from aelle.explorer.figures.frame import ranges_of
 from aelle.explorer.projection import pca
-from aelle.explorer.walk import climbed, moved, placed, start_of, walker
+from aelle.explorer.walk import climbed, moved, placed, start_of, steps_between, walker
 from aelle.records import write_json
 from tests.synthetic import write_synthetic_experiment
 
@@ -79,10 +80,37 @@ def test_a_walker_on_a_network_is_nearest_to_it(data, decoder):
 
 def test_steps_are_standard_deviations_of_the_map(data):
     projection = pca(data.points[data.latent_columns])
-    start = start_of(data, 5, 1)
-    there = moved(data, projection, start, [1, -2, 0])
+    start = data.points[data.latent_columns].to_numpy(float).mean(axis=0)
+    there = moved(projection, start, start, [0.5, -0.4, 0])
     step = (there - start) @ projection.axes.T
-    np.testing.assert_allclose(step, projection.coordinates.std(axis=0) * [1, -2, 0], atol=1e-9)
+    np.testing.assert_allclose(step, projection.coordinates.std(axis=0) * [0.5, -0.4, 0], atol=1e-9)
+    np.testing.assert_allclose(steps_between(projection, start, there), [0.5, -0.4, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("upwards", [True, False])
+def test_a_climb_ends_where_the_data_end(data, decoder, upwards):
+    latents = data.points[data.points["epoch"] == 1][data.latent_columns].to_numpy()
+    between = np.linalg.norm(latents[:, None] - latents, axis=2)
+    np.fill_diagonal(between, np.inf)
+    reach = np.quantile(between.min(axis=1), 0.95)
+    latent = start_of(data, 3, 1)
+    for _ in range(60):
+        latent = climbed(data, decoder, latent, 1, upwards)
+        assert np.linalg.norm(latents - latent, axis=1).min() <= reach * (1 + 1e-6)
+    here = walker(data, pca(data.points[data.latent_columns]), decoder, latent, 1)
+    assert here.seen
+    assert here.reach == pytest.approx(reach)
+    assert not walker(data, pca(data.points[data.latent_columns]), decoder, latent + 99, 1).seen
+
+
+def test_nothing_leaves_the_frame_of_the_map(data):
+    projection = pca(data.points[data.latent_columns])
+    start = start_of(data, 5, 1)
+    for there in (moved(projection, start, start, [3, 3, 3]), placed(projection, start, [99, -99])):
+        x, y, _ = (there - projection.mean) @ projection.axes.T
+        low, high = ranges_of(projection.coordinates)[:2].T
+        assert low[0] - 1e-9 <= x <= high[0] + 1e-9
+        assert low[1] - 1e-9 <= y <= high[1] + 1e-9
 
 
 def test_a_dragged_walker_stands_where_it_was_put(data):

@@ -27,6 +27,8 @@ from aelle.explorer.theme import THEMES, Theme
 from aelle.explorer.view import View
 from aelle.records import ExperimentFolder, write_bytes
 
+_SCRIPTS = ("assets/card.js", "page/standalone.js")
+
 
 def write_html(folder: ExperimentFolder, path: Path) -> None:
     """Write the explorer of an experiment as one file that needs no network and no server.
@@ -55,7 +57,7 @@ def page(data: ExplorerData, view: View | None = None) -> str:
         plotly=get_plotlyjs(),
         # Inside a script element only these characters could end it or open a comment.
         data=content.replace("<", "\\u003c").replace(">", "\\u003e"),
-        script=(parts / "page" / "standalone.js").read_text("utf-8"),
+        script="\n".join((parts / name).read_text("utf-8") for name in _SCRIPTS),
     )
 
 

@@ -4,7 +4,7 @@
   const {draw, sized, graphOf, unpacked, tell, clicked} = window.aelleFigures;
   const RINGS = 2, MARKS = 3;  // traces before the points: rings A and B; trails, focus, walker
   const MOST_TRAILS = 200;
-  const state = {figure: null, marks: null, asked: null, selection: {a: [], b: []}, where: null, drawn: null};
+  const state = {figure: null, marks: null, asked: null, selection: {a: [], b: []}, where: null, drawn: null, hovered: null};
 
   const points = () => state.figure.data.slice(RINGS + MARKS);
   const marks = () => state.marks ?? state.figure.data.slice(RINGS, RINGS + MARKS);
@@ -60,21 +60,43 @@
   let waiting = null;
   const soon = (pause = 0) => { waiting ??= setTimeout(() => { waiting = null; show(); }, pause); };
 
+  /** The traces of points that are seen: a click in the legend hides others. */
+  const visible = () => points().filter((_, k) => graphOf("map")._fullData?.[k + RINGS + MARKS]?.visible !== "legendonly");
+
+  /** A group keeps those of its networks that the view hides, whatever is drawn around. */
+  const unseen = (networks) => {
+    const seen = new Set(visible().flatMap(({customdata}) => [...customdata ?? []]));
+    return networks.filter((network) => !seen.has(network));
+  };
+
+  /** The selections once `networks` are put into one group, which so leave the other. */
+  const put = (networks, into, selection, added) => {
+    const other = into === "a" ? "b" : "a";
+    const chosen = new Set([...networks, ...(added ? selection[into] : unseen(selection[into]))]);
+    return {[into]: [...chosen], [other]: selection[other].filter((network) => !chosen.has(network))};
+  };
+
+  let pressed = false;
+  const noCard = () => { state.hovered = null; const box = document.getElementById("tip"); if (box) box.hidden = true; };
+
   const bind = (graph) => {
     if (graph.dataset.map) return;
     graph.dataset.map = "yes";
-    let last = null;
     graph.on("plotly_hover", (event) => {
       const point = event.points.find((one) => Number.isInteger(one.customdata));
-      if (!point?.bbox || point.customdata === last) return;
-      last = point.customdata;
-      tell("hovered", {network: last, bbox: point.bbox});
+      if (!point?.bbox || pressed || point.customdata === state.hovered?.network) return;
+      const {x0, x1, y0, y1} = point.bbox, {left, top} = graph.getBoundingClientRect();
+      state.hovered = {network: point.customdata, at: [left + (x0 + x1) / 2, top + (y0 + y1) / 2]};
+      tell("hovered", {network: point.customdata});
     });
-    graph.on("plotly_unhover", () => { last = null; tell("hovered", null); });
+    graph.on("plotly_unhover", noCard);
+    addEventListener("pointerdown", () => { pressed = true; noCard(); }, true);
+    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; }, true);
+    addEventListener("scroll", noCard, {capture: true, passive: true});
     for (const event of ["plotly_relayout", "plotly_relayouting"]) graph.on(event, ringsOnCanvas);
     window.aelleLasso.bind(graph, {
       flat, clicked,
-      traces: () => points().filter((_, k) => graph._fullData[k + RINGS + MARKS]?.visible === true),
+      traces: visible,
       ranges: () => ({"xaxis.range": [...state.figure.layout.xaxis.range], "yaxis.range": [...state.figure.layout.yaxis.range]}),
       walker: () => { const {x, y} = marks()[MARKS - 1]; return Number.isFinite(x?.[0]) ? [x[0], y[0]] : null; },
       chosen: (networks, added) => { if (networks.length) tell("lassoed", {networks, added, count: ++count}); },
@@ -122,12 +144,20 @@
         walker: tab === "walk" ? walker ?? null : null};
       return state.asked;
     },
-    /** What a lasso makes of the selections: it fills A or B, and takes its networks out of the other. */
-    lassoed: (lassoed, into, selection) => {
-      if (!lassoed) return window.dash_clientside.no_update;
-      const other = into === "a" ? "b" : "a";
-      const chosen = new Set(lassoed.added ? [...selection[into], ...lassoed.networks] : lassoed.networks);
-      return {[into]: [...chosen], [other]: selection[other].filter((network) => !chosen.has(network))};
+    /** What a lasso makes of the selections. */
+    lassoed: (lassoed, into, selection) =>
+      lassoed ? put(lassoed.networks, into, selection, lassoed.added) : window.dash_clientside.no_update,
+    /** All that is seen, but for what the other group holds. */
+    all: (clicks, into, selection) => {
+      if (!clicks || !state.figure) return window.dash_clientside.no_update;
+      const others = new Set(selection[into === "a" ? "b" : "a"]);
+      return put(visible().flatMap(({customdata}) => [...customdata ?? []]).filter((network) => !others.has(network)), into, selection);
+    },
+    /** The card of a network has come from the server; it is shown where the pointer still is on that network. */
+    card: (network) => {
+      const box = document.getElementById("tip"), graph = graphOf("map");
+      if (!box || network == null || network !== state.hovered?.network || !graph?._fullLayout) return;
+      window.aelleCard.place(box, state.hovered.at, flat() ? window.aelleCard.placesOf(graph, visible()) : []);
     },
   }});
 })();

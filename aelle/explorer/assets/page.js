@@ -39,6 +39,7 @@
     },
     /** Only a full page has what is updated; a pulse that says nothing new updates nothing. */
     renewed: (pulse, version) => (pulse === null || pulse === version ? unchanged() : pulse),
+    clear: (clicks) => (clicks ? {a: [], b: []} : unchanged()),
     count: (selection) => {
       const parts = ["a", "b"].filter((k) => selection[k].length).map((k) => `${k.toUpperCase()}: ${selection[k].length}`);
       return parts.length ? parts.join(" · ") : "Draw around points";

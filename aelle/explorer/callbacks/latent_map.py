@@ -99,15 +99,19 @@ def _mark(app: Dash, source: Source) -> None:
 
 def _tip(app: Dash, source: Source) -> None:
     @app.callback(
-        Output("tip", "show"), Output("tip", "bbox"), Output("tip", "children"),
+        Output("tip", "children"), Output("tip-of", "data"),
         Input("hovered", "data"), State("epoch", "value"), State("colour", "value"), prevent_initial_call=True,
     )  # fmt: skip
     def show(hovered: dict[str, Any] | None, place: int, colour: str) -> Any:
         data = source.data
         if data is None or hovered is None:
-            return False, no_update, no_update
-        card = network_card(data, int(hovered["network"]), epoch_at(data, place), colour)
-        return True, hovered["bbox"], card
+            return no_update, no_update
+        network = int(hovered["network"])
+        return network_card(data, network, epoch_at(data, place), colour), network
+
+    app.clientside_callback(
+        ClientsideFunction("latent_map", "card"), Input("tip-of", "data"), Input("hovered", "data")
+    )
 
 
 def network_card(data: ExplorerData, network: int, epoch: int, colour: str) -> html.Div:
@@ -120,7 +124,7 @@ def network_card(data: ExplorerData, network: int, epoch: int, colour: str) -> h
     cells = [
         html.Tr([html.Td(column_label(name, data.metric_name)), html.Td(short(row[name]))])
         for name in names
-        if name in (*_TIP[:4], colour) or not describe(points, name).constant
+        if short(row[name]) and (name in (*_TIP[:4], colour) or not describe(points, name).constant)
     ]
     head = html.B(f"{row['network_id']} · epoch {epoch}")
     return html.Div([head, html.Table(html.Tbody(cells), className="facts-table")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from aelle.explorer.callbacks.shared import epoch_at, groups_of, message, shown_networks
 from aelle.explorer.columns import Column, describe
@@ -37,30 +37,18 @@ def register(app: Dash, source: Source) -> None:
         State("tab", "value"),
         prevent_initial_call=True,
     )
-    _buttons(app, source)
+    app.clientside_callback(
+        ClientsideFunction("latent_map", "all"), Output("selection", "data", allow_duplicate=True),
+        Input("select-shown", "n_clicks"), State("lasso-into", "value"), State("selection", "data"),
+        prevent_initial_call=True,
+    )  # fmt: skip
+    app.clientside_callback(
+        ClientsideFunction("page", "clear"), Output("selection", "data", allow_duplicate=True),
+        Input("clear", "n_clicks"), prevent_initial_call=True,
+    )  # fmt: skip
     _filters(app, source)
     _bands(app, source)
     _special(app, source)
-
-
-def _buttons(app: Dash, source: Source) -> None:
-    @app.callback(
-        Output("selection", "data", allow_duplicate=True),
-        Input("select-shown", "n_clicks"), Input("clear", "n_clicks"),
-        State("lasso-into", "value"), State("selection", "data"), State("epoch", "value"), State("filters", "data"),
-        prevent_initial_call=True,
-    )  # fmt: skip
-    def choose(
-        shown: int, clear: int, into: str, selection: dict[str, list[int]], place: int, filters: Any
-    ) -> Any:
-        data = source.data
-        if data is None or not (shown or clear):
-            return no_update
-        if ctx.triggered_id == "clear":
-            return {"a": [], "b": []}
-        other = "b" if into == "a" else "a"
-        wanted = np.setdiff1d(shown_networks(data, epoch_at(data, place), filters), selection[other])
-        return {into: wanted.tolist(), other: selection[other]}
 
 
 def _filters(app: Dash, source: Source) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, ctx, html, no_update
+from numpy.typing import NDArray
 
 from aelle.explorer.callbacks.shared import epoch_at, message
 from aelle.explorer.data import ExplorerData
@@ -15,9 +16,11 @@ from aelle.explorer.figures.spectra import decoded_spectrum
 from aelle.explorer.source import Source
 from aelle.explorer.summary import how_it_ended
 from aelle.explorer.theme import Theme, theme_named
-from aelle.explorer.walk import Walker, climbed, moved, placed, start_of, walker
+from aelle.explorer.walk import Walker, climbed, moved, placed, start_of, steps_between, walker
 
+Latent = NDArray[np.float64]
 _AXES = ("walk-0", "walk-1", "walk-2")
+_MOST = 3  # standard deviations, the ends of the sliders
 
 
 def register(app: Dash, source: Source) -> None:
@@ -40,20 +43,33 @@ def _step(app: Dash, source: Source) -> None:
             return (no_update,) * 5
         epoch, origin = epoch_at(data, asked["epoch"]), [asked["focus"], asked["epoch"]]
         if base is None or cause == "walk-reset" or base["origin"] != origin:
-            latent = start_of(data, asked["focus"], epoch).tolist()
-        elif cause == "walk-drag" and dragged is not None:
-            latent = placed(source.projection(), np.array(latent), dragged).tolist()
-        elif cause in ("walk-up", "walk-down"):
-            try:
-                latent = climbed(data, source.decoder(), np.array(latent), epoch, cause == "walk-up").tolist()
-            except ExplorerError:
-                return (no_update,) * 5
-        elif cause in _AXES:  # the sliders count from where the walk was last put down
-            there = moved(data, source.projection(), np.array(base["latent"]), steps).tolist()
-            return there, *[no_update] * 4
-        else:
+            start = start_of(data, asked["focus"], epoch)
+            return start.tolist(), {"latent": start.tolist(), "origin": origin}, 0, 0, 0
+        try:
+            there = _moved(
+                source, data, np.array(base["latent"]), np.array(latent), epoch, cause, steps, dragged
+            )
+        except ExplorerError:
+            there = None
+        if there is None:
             return (no_update,) * 5
-        return latent, {"latent": latent, "origin": origin}, 0, 0, 0
+        shown = np.round(steps_between(source.projection(), np.array(base["latent"]), there), 2)
+        return there.tolist(), no_update, *np.clip(shown, -_MOST, _MOST).tolist()
+
+
+def _moved(
+    source: Source, data: ExplorerData, start: Latent, latent: Latent, epoch: int, cause: Any, steps: Any, dragged: Any
+) -> Latent | None:  # fmt: skip
+    """Where what was done leads to; None where it leads nowhere."""
+    projection = source.projection()
+    if cause == "walk-drag" and dragged is not None:
+        return placed(projection, latent, dragged)
+    if cause in ("walk-up", "walk-down"):
+        return climbed(data, source.decoder(), latent, epoch, cause == "walk-up")
+    now = np.clip(steps_between(projection, start, latent), -_MOST, _MOST)
+    if cause in _AXES and np.abs(np.array(steps, float) - now).max() > 0.006:  # not what a move has set it to
+        return moved(projection, start, latent, steps)
+    return None
 
 
 def _show(app: Dash, source: Source) -> None:
@@ -78,11 +94,19 @@ def _show(app: Dash, source: Source) -> None:
             origin = f"from {data.networks['network_id'][focus]}"
         if method == "pca":
             origin += "; drag the cross on the map"
-        words = f"predicted final {data.metric_name} {here.predicted:.3f}"
         figure = _spectra(data, here, focus, epoch, theme)
         # On the UMAP map the walker has no place: UMAP maps only the points it was fitted on.
-        shown = here.place.tolist() if method == "pca" else None
-        return figure, shown, origin, words, _nearest(data, here)
+        shown = {"place": here.place.tolist(), "seen": here.seen} if method == "pca" else None
+        return figure, shown, origin, in_words(data, here), _nearest(data, here)
+
+
+def in_words(data: ExplorerData, here: Walker) -> str:
+    """What the head says of a place, and how far that is from any network; off the data it says nothing."""
+    far = f"{here.nearest[0][1]:.2g} from the nearest network"
+    if not here.seen:
+        return f"no prediction: {far}, farther than networks are from each other ({here.reach:.2g})"
+    edge = ", at the edge of what was seen" if here.nearest[0][1] > 0.97 * here.reach else ""
+    return f"predicted final {data.metric_name} {here.predicted:.3f}, {far}{edge}"
 
 
 def _spectra(data: ExplorerData, here: Walker, focus: int | None, epoch: int, theme: Theme) -> go.Figure:
@@ -91,7 +115,9 @@ def _spectra(data: ExplorerData, here: Walker, focus: int | None, epoch: int, th
     rows = data.rows_of(network)
     at = rows[data.records["epoch"].to_numpy()[rows] == epoch]
     real = data.spectra[int(at[0])] if len(at) else np.empty(0, np.float32)
-    return decoded_spectrum(here.spectrum, real, str(data.networks["network_id"][network]), theme)
+    return decoded_spectrum(
+        here.spectrum, real, str(data.networks["network_id"][network]), theme, seen=here.seen
+    )
 
 
 def _nearest(data: ExplorerData, here: Walker) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,12 +44,13 @@ def marks(
     followed: Sequence[int] = (),
     focus: int | None = None,
     paths: str | None = None,
-    walker: Sequence[float] | None = None,
+    walker: Mapping[str, Any] | None = None,
 ) -> list[Any]:
     """One trace for each name in MARKS, empty where there is nothing to mark.
 
     The ways of the networks `followed` are drawn up to the epoch, or arrows from start to end of all networks
-    where `paths` is "arrows"; `focus` is the network that is ringed; `walker` a place on the map.
+    where `paths` is "arrows"; `focus` is the network that is ringed; `walker` a `place` on the map,
+    faint where no network is near (`seen`).
     """
     trail, ring = _ways(data, projection, theme, epoch, dimensions, followed, focus, paths)
     return [trail, ring, _walker(walker, theme, dimensions)]
@@ -112,13 +113,14 @@ def _arrows(ways: NDArray[np.float64], theme: Theme, dimensions: int) -> Any:
     )
 
 
-def _walker(walker: Sequence[float] | None, theme: Theme, dimensions: int) -> Any:
-    place = np.array([walker], float) if walker else np.empty((0, 3))
+def _walker(walker: Mapping[str, Any] | None, theme: Theme, dimensions: int) -> Any:
+    place = np.array([walker["place"]], float) if walker else np.empty((0, 3))
     kind = go.Scatter3d if dimensions == 3 else go.Scatter
     marker = {
         "size": 20 if dimensions == 2 else 10,
         "symbol": "cross",
         "color": theme.group_b,
+        "opacity": 1.0 if walker is None or walker["seen"] else 0.35,
         "line": {"width": 2, "color": theme.card},
     }
     return kind(

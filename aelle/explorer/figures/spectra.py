@@ -130,18 +130,20 @@ def decoded_spectrum(
     theme: Theme = LIGHT,
     *,
     title: str = "",
+    seen: bool = True,
 ) -> go.Figure:
-    """Draw a decoded spectrum before a real one, over the normalised index."""
+    """Draw a decoded spectrum before a real one, over the normalised index; faint where no network is near (`seen`)."""
     figure = go.Figure(layout=spectrum_layout(theme, title, NORMALISED_INDEX))
     finite = np.isfinite(real)
-    for values, label, colour, dash in (
-        (np.where(finite, real, np.nan), f"recorded, {as_text(name)}", theme.muted, "dot"),
-        (decoded, "decoded here", theme.group_b, "solid"),
-    ):
+    for values, label, colour, dash, opacity in (
+        (np.where(finite, real, np.nan), f"recorded, {as_text(name)}", theme.muted, "dot", 1.0),
+        (decoded, "decoded here" if seen else "decoded here, far from any network", theme.group_b,
+         "solid" if seen else "dash", 1.0 if seen else 0.4),
+    ):  # fmt: skip
         index = normalised_index(len(values))
         figure.add_scatter(
             x=index, y=values, mode="lines", name=label, line={"color": colour, "width": 2.5, "dash": dash},
-            hovertemplate="%{y:.4f}",
+            opacity=opacity, hovertemplate="%{y:.4f}",
         )  # fmt: skip
     return figure
 

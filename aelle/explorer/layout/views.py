@@ -45,7 +45,8 @@ def _map() -> html.Div:
             html.P(_HINT, className="hint"),
             graph("map"),
             dcc.Store(id="map-marks"),
-            dcc.Tooltip(id="tip", direction="right"),
+            html.Div(id="tip", className="card-tip", hidden=True),
+            dcc.Store(id="tip-of"),
             html.P("", id="map-note", className="notes"),
             _selection_bar(),
         ],
@@ -117,6 +118,6 @@ def _walk() -> html.Div:
 
 def _walk_slider(axis: int) -> html.Div:
     widget = dcc.Slider(
-        -3, 3, value=0, marks={k: str(k) for k in range(-3, 4)}, id=f"walk-{axis}", updatemode="drag", included=False
+        -3, 3, value=0, step=0.01, marks={k: str(k) for k in range(-3, 4)}, id=f"walk-{axis}", updatemode="drag", included=False
     )  # fmt: skip
     return control(f"Along PC {axis + 1} (std)", html.Div(widget, className="track epochs"), f"walk-{axis}")

@@ -151,11 +151,9 @@
       line.insertCell().textContent = column.levels.length ? column.levels[value] ?? "" : number(column, value);
     }
     box.replaceChildren(head, table);
-    box.hidden = false;
-    const {clientX: x, clientY: y} = event.event, {offsetWidth: w, offsetHeight: h} = box;
-    box.style.left = (x + 16 + w > innerWidth ? x - w - 16 : x + 16) + "px";
-    box.style.top = Math.max(4, Math.min(y + 12, innerHeight - h - 8)) + "px";
+    window.aelleCard.place(box, [event.event.clientX, event.event.clientY], window.aelleCard.placesOf($("map"), shownTraces()));
   }
+  const shownTraces = () => $("map")._fullData.filter((trace) => trace.visible === true && trace.customdata);
   const number = (column, value) => !Number.isFinite(value) ? "no value"
     : String(Number((column.logarithmic ? 10 ** value : value).toPrecision(4)));
 
@@ -204,6 +202,7 @@
   $("map").on("plotly_click", (event) => { if (event.points[0].customdata !== undefined) show(event.points[0].customdata); });
   $("map").on("plotly_hover", tip);
   $("map").on("plotly_unhover", () => { $("tip").hidden = true; });
+  addEventListener("pointerdown", () => { $("tip").hidden = true; }, true);
   if (data.start.network !== null) show(data.start.network);
   const resized = new ResizeObserver((boxes) => boxes.forEach(({target}) => Plotly.Plots.resize(target)));
   ["map", "spectra", "curves"].forEach((id) => resized.observe($(id)));

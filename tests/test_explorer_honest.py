@@ -1,0 +1,99 @@
+"""The page shows what is known and no more, in a real browser: groups, cards, the walk, odd folders and addresses."""
+
+import re
+
+import pytest
+
+from tests.explorer_browser import (
+    lasso,
+    launched,
+    lone_points,
+    needs_browser,
+    opened,
+    served,
+    wait_for_map,
+    wait_for_selection,
+    wait_for_trace,
+)
+from tests.explorer_folder import write_explorer_folder
+
+pytestmark = [pytest.mark.browser, needs_browser]
+WALKER = """(() => {
+    const g = document.querySelector('#map .graph'), t = g._fullData.find(t => t.name === 'walker');
+    const [x, y] = [g._fullLayout.xaxis.range, g._fullLayout.yaxis.range];
+    return {inside: t.x[0] >= x[0] && t.x[0] <= x[1] && t.y[0] >= y[0] && t.y[0] <= y[1], opacity: t.marker.opacity};
+})()"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A folder whose autoencoder has been fitted."""
+    from aelle.embedding.fit import train
+
+    folder = write_explorer_folder(tmp_path_factory.mktemp("experiment"), networks=60)
+    train(folder, progress=False)
+    with served(folder) as address:
+        yield address
+
+
+def test_what_the_legend_hides_stays_in_its_group_and_a_card_stands_by_its_point(browser, address):
+    with opened(browser, f"{address}/?colour=architecture") as page:
+        wait_for_map(page)
+        page.click("#select-shown")
+        wait_for_selection(page, "^A: 60$")
+        page.click("#map .legendtoggle >> nth=0")
+        page.wait_for_function("document.querySelector('#map .graph')._fullData[5].visible === 'legendonly'")
+        lasso(page, 0.01, 0.01, 0.99, 0.99)
+        page.wait_for_timeout(400)
+        wait_for_selection(page, "^A: 60$")
+        page.click("#clear")
+        wait_for_selection(page, "Draw around")
+        page.click("#select-shown")
+        wait_for_selection(page, "^A: 40$")  # what is not seen is not taken either
+        _, (x, y) = lone_points(page)[0]
+        page.mouse.move(x, y)
+        page.wait_for_selector("#tip:not([hidden]) table")
+        box = page.eval_on_selector(
+            "#tip", "e => (r => [r.left, r.right, r.top, r.bottom])(e.getBoundingClientRect())"
+        )
+        apart = max(box[0] - x, x - box[1], box[2] - y, y - box[3])
+        assert 5 < apart < 40, (box, x, y)
+        page.mouse.down()
+        page.wait_for_selector("#tip", state="hidden")
+        page.mouse.move(x + 30, y + 30, steps=4)
+        page.keyboard.press("Escape")
+        page.mouse.up()
+
+
+def test_a_walk_ends_where_the_data_end(browser, address):
+    with opened(browser, f"{address}/?tab=walk&focus=000000000003") as page:
+        wait_for_trace(page, "decoded here", "#decoded")
+        for _ in range(25):
+            page.click("#walk-up")
+            page.wait_for_timeout(60)
+        page.wait_for_timeout(500)
+        words = page.text_content("#walk-predicted")
+        assert words.startswith("predicted"), words
+        distance = float(re.search(r"([0-9.e-]+) from the nearest network", words)[1])
+        assert distance > 0
+        assert page.evaluate(WALKER) == {"inside": True, "opacity": 1}
+        sliders = page.eval_on_selector_all(
+            "[id^=walk-] [role=slider]", "all => all.map(e => +e.getAttribute('aria-valuenow'))"
+        )
+        assert len(sliders) == 3
+        assert any(abs(value) > 0.05 for value in sliders), "the sliders are in step"
+        for name in ("walk-0", "walk-1"):  # as far from the start as sliders lead
+            page.focus(f"#{name} [role=slider]")
+            page.keyboard.press("End")
+            page.wait_for_timeout(300)
+        page.wait_for_selector("#walk-predicted >> text=no prediction")
+        wait_for_trace(page, "decoded here, far from any network", "#decoded")
+        found = page.evaluate(WALKER)
+        assert found["inside"]
+        assert found["opacity"] < 0.5
