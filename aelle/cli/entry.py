@@ -17,6 +17,7 @@ from aelle.cli.evaluate import evaluate
 from aelle.cli.explore import explore
 from aelle.cli.export import export
 from aelle.cli.import_ import import_
+from aelle.cli.init import init
 from aelle.cli.predict import predict
 from aelle.cli.run import run
 from aelle.cli.spectrum import spectrum
@@ -34,7 +35,20 @@ def cli() -> None:
     """
 
 
-for _command in (check, collect, train, evaluate, predict, explore, export, import_, status, run, spectrum):
+for _command in (
+    init,
+    check,
+    collect,
+    train,
+    evaluate,
+    predict,
+    explore,
+    export,
+    import_,
+    status,
+    run,
+    spectrum,
+):
     cli.add_command(_command)
 
 

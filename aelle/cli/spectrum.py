@@ -96,7 +96,7 @@ def _chosen(modules: dict[str, nn.Module], part: str | None) -> dict[str, nn.Mod
     if part is None:
         return modules
     if part not in modules:
-        raise click.UsageError(f"--part: no recurrent module {part!r}; {hint(part, modules)}")
+        raise ValueError(f"--part: no recurrent module {part!r}; {hint(part, modules)}")
     return {part: modules[part]}
 
 
@@ -225,13 +225,11 @@ def _require_drawable(path: Path | None) -> None:
     if path is None or path.suffix == ".html":
         return
     if path.suffix not in (".png", ".svg", ".pdf"):
-        raise click.UsageError(
+        raise ValueError(
             f"--plot: a figure is written as .html, .png, .svg or .pdf, not {path.suffix or 'without an ending'!r}"
         )
     if importlib.util.find_spec("kaleido") is None:
-        raise click.UsageError(
-            f"--plot: {path.suffix} needs kaleido (pip install kaleido); .html needs nothing"
-        )
+        raise ValueError(f"--plot: {path.suffix} needs kaleido (pip install kaleido); .html needs nothing")
 
 
 def _draw(path: Path, spectra: dict[str, LyapunovSpectrum], title: str) -> None:

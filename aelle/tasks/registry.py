@@ -38,6 +38,15 @@ for _task in _TASKS:
     register(_task)
 
 
+def task_class(name: str) -> type[Task]:
+    """The class of a task, by its name or dotted path.
+
+    Raises:
+        TaskError: for an unknown name, or a path that does not lead to a task.
+    """
+    return _REGISTRY.find(name)
+
+
 def make_task(name: str, options: Mapping[str, Any], data_folder: str | None = None) -> Task:
     """Build a task from its name, or dotted path, and its options.
 
