@@ -434,7 +434,7 @@ WALKER = """(() => {
 
 def decoded(page):
     return page.evaluate(
-        "Array.from(document.querySelector('#decoded .graph')._fullData.find(t => t.name === 'decoded here').y)"
+        "Array.from(document.querySelector('#decoded .graph')._fullData.find(t => t.name.startsWith('decoded here')).y)"
     )
 
 
