@@ -360,7 +360,7 @@ def test_status_tells_how_far_a_collection_is(quiet, tmp_path):
     assert done.as_dict() | {"best_metric": None} == {
         "experiment": "fast", "running": False, "networks": 9, "started": 9, "finished": 9, "diverged": 0,
         "failed": 0, "pruned": 0, "network_epochs": 45, "network_epochs_total": 45, "best_metric": None,
-        "metric_name": "accuracy", "last_failure": None, "notes": [],
+        "metric_name": "accuracy", "last_failure": None, "notes": [], "seconds_left": None,
     }  # fmt: skip
     assert done.best_metric == read_records(quiet).val_metric.max()
     fresh = ExperimentFolder(tmp_path)

@@ -13,17 +13,7 @@ from aelle.collection.status import status
 from aelle.records import ExperimentFolder, RecordsError
 from aelle.recurrent.elman import TanhRNN
 from tests import faulty
-from tests.small_collection import comparable, experiment
-
-
-class InThisProcess:
-    """An engine that works where the test can change what the clock says."""
-
-    gpus = 0.0
-
-    def run(self, function, job, cohorts, report):
-        for cohort in cohorts:
-            yield function(job, cohort, report)
+from tests.small_collection import InThisProcess, comparable, experiment
 
 
 def test_the_bar_tells_networks_a_second_and_the_best_so_far(tmp_path, capsys):

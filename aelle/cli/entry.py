@@ -13,6 +13,7 @@ import click
 
 from aelle.cli.check import check
 from aelle.cli.collect import collect
+from aelle.cli.doctor import doctor
 from aelle.cli.evaluate import evaluate
 from aelle.cli.explore import explore
 from aelle.cli.export import export
@@ -48,6 +49,7 @@ for _command in (
     status,
     run,
     spectrum,
+    doctor,
 ):
     cli.add_command(_command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -156,6 +157,7 @@ def _locked(folder: ExperimentFolder) -> Iterator[None]:
         # Whoever merely looks, with another tool, may hold the lock for an instant.
         lock = FileLock(folder.root / ".collect.lock", timeout=_LOCK_SECONDS)
         lock.acquire()
+        os.utime(lock.lock_file)  # when this collection began, for what estimates the time left
     except Timeout:
         raise RecordsError(f"{folder.root}: another collection is at work in this folder") from None
     except OSError as error:

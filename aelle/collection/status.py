@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
-from aelle.collection.ledger import is_imported, network_count
+from aelle.collection.ledger import is_imported, network_count, read_ledger
 from aelle.collection.search_space import variants
-from aelle.config import load_experiment
+from aelle.collection.time_left import COLUMNS, at_work, in_words, seconds_left
+from aelle.config import Experiment, load_experiment
 from aelle.records import (
     ExperimentFolder,
     carries_digest,
@@ -29,7 +32,10 @@ if sys.platform != "win32":
 
 @dataclass(frozen=True)
 class Status:
-    """Counts of one collection. `network_epochs` of a network that stopped early count to its end."""
+    """Counts of one collection. `network_epochs` of a network that stopped early count to its end.
+
+    `seconds_left` is an estimate, of a collection at work alone, and None until something tells.
+    """
 
     experiment: str
     running: bool
@@ -44,6 +50,7 @@ class Status:
     network_epochs: int = 0
     best_metric: float | None = None
     metric_name: str | None = None
+    seconds_left: float | None = None
     notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,6 +64,8 @@ class Status:
             f"  networks    {self.finished} of {self.networks} finished, {self.started} started",
             f"  outcomes    {self.diverged} diverged, {self.failed} failed, {self.pruned} pruned",
         ]
+        if self.seconds_left is not None:
+            lines.append(f"  time left   {in_words(self.seconds_left)}")
         if self.best_metric is not None:
             lines.append(f"  best so far {self.best_metric:.4g} ({self.metric_name})")
         if self.last_failure:
@@ -79,7 +88,7 @@ def status(folder: ExperimentFolder) -> Status:
     found = Status(experiment.name, _is_locked(folder), networks, networks * (epochs + 1))
     if not record_files(folder.records):
         return found
-    records = read_arrow(folder, ["status", "val_metric", "metric_name", "higher_is_better"])
+    records = read_arrow(folder, ["status", "val_metric", "metric_name", "higher_is_better", *COLUMNS])
     states = network_states(records, epochs, sparse=is_imported(folder))
     ended = states[states["complete"]]
     outcomes = ended["status"].value_counts()
@@ -99,8 +108,16 @@ def status(folder: ExperimentFolder) -> Status:
         pruned=int(outcomes.get("pruned", 0)),
         network_epochs=len(ended) * (epochs + 1) + int(running.sum()),
         best_metric=best.as_py(),
+        seconds_left=_seconds_left(folder, records, states, experiment) if found.running else None,
         metric_name=records["metric_name"][0].as_py(),
     )
+
+
+def _seconds_left(
+    folder: ExperimentFolder, records: pa.Table, states: pd.DataFrame, experiment: Experiment
+) -> float | None:
+    rows = records.select(["network_id", "epoch", *COLUMNS]).to_pandas()
+    return seconds_left(rows, states, read_ledger(folder), at_work(folder), experiment)
 
 
 def _notes(folder: ExperimentFolder) -> list[str]:
