@@ -26,6 +26,7 @@ ALLOWED = {
     "recurrent": {"kernels", "registry", "words"},
     "tasks": {"registry", "optimiser", "words"},  # gradient descent is one of the learning rules
     "modules": {"lyapunov", "recurrent", "words"},
+    "proxies": set(),  # torch alone: of any network
     "spectra": {"lyapunov", "recurrent", "modules"},
     "collection": {
         "modules",
