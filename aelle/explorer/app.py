@@ -6,6 +6,7 @@ import importlib.util
 import ipaddress
 import logging
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aelle.explorer.errors import ExplorerError
@@ -23,10 +24,10 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8050,
-    debug: bool = False,
     allow_remote: bool = False,
+    on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve the page of an experiment until interrupted.
+    """Serve the page of an experiment until interrupted; once it answers, `on_ready` gets its address.
 
     A host that other machines can reach is refused unless `allow_remote` is given: the page has no password.
 
@@ -45,8 +46,15 @@ def serve(
         raise ExplorerError(str(error)) from error
     _require_free(host, port)
     app = create_app(folder, local_only=not allow_remote)
+    from werkzeug.serving import make_server
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request helps nobody
-    app.run(host=host, port=port, debug=debug, use_reloader=False, dev_tools_disable_version_check=True)
+    # Not app.run, which says in eight lines of several colours that a server is running.
+    server = make_server(host, port, app.server, threaded=True)
+    if on_ready is not None:
+        on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+    with server:
+        server.serve_forever()
 
 
 def create_app(folder: ExperimentFolder, *, local_only: bool = True) -> Dash:
