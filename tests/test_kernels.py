@@ -6,6 +6,7 @@ from torch import nn
 
 import aelle
 from aelle.kernels import library
+from aelle.lyapunov import frame_run
 from aelle.lyapunov.cell_tangent import CellTangent
 from aelle.lyapunov.factorise import Workspace, split
 from aelle.recurrent.registry import ARCHITECTURES
@@ -122,6 +123,112 @@ def test_an_lstms_trajectory_is_that_of_its_steps(processor, size):
         for x in inputs.unbind(1):
             expected.append(cell.step(x, expected[-1]))
     torch.testing.assert_close(states, torch.stack(expected, dim=1), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("size", [1, 5, 16, 33])
+@pytest.mark.parametrize("scale", [0.3, 10.0, 60.0])
+@pytest.mark.parametrize("hidden_only", [False, True])
+def test_an_lstms_gains_are_those_of_its_gates_also_where_they_saturate(processor, size, scale, hidden_only):
+    torch.manual_seed(size)
+    cell = ARCHITECTURES["lstm"](2, size, dtype=F64)
+    inputs = scale * torch.randn(3, 12, 2, dtype=F64)
+    with torch.no_grad():
+        cell.weight_ih.mul_(2)
+        states, found = cell.linearised_trajectory(inputs, cell.initial_state(3), hidden_only)
+        expected = cell.tangent_terms(inputs.flatten(0, 1), states[:, :-1].flatten(0, 1), hidden_only)
+    near = 1e-12 if scale < 50 else 1e-9  # c' is then a small difference of large numbers
+    for one, other in zip(found.gains, expected.gains, strict=True):
+        torch.testing.assert_close(one, other, rtol=near, atol=1e-300)
+    for name in ("diagonal", "shear", "log_abs_det"):
+        one, other = getattr(found, name), getattr(expected, name)
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=near, atol=1e-300)
+
+
+def test_an_lstm_whose_gates_are_far_out_goes_by_torch(processor):
+    torch.manual_seed(0)
+    gates, state = torch.randn(2, 5, 12, dtype=F64), torch.zeros(2, 6, dtype=F64)
+    weight = torch.randn(12, 3, dtype=F64)
+    assert library.lstm_trajectory(gates, state, weight, False) is not None
+    for far in (500.0, -500.0, float("nan"), float("inf")):
+        there = gates.clone()
+        there[1, 3, 7] = far
+        assert library.lstm_trajectory(there, state, weight, False) is None
+    torch.manual_seed(0)
+    cell = ARCHITECTURES["lstm"](2, 3, dtype=F64)
+    inputs = 2000 * torch.randn(2, 6, 2, dtype=F64)
+    with torch.no_grad():
+        states, expected = cell.trajectory(inputs, cell.initial_state(2)), [cell.initial_state(2)]
+        for x in inputs.unbind(1):
+            expected.append(cell.step(x, expected[-1]))
+    torch.testing.assert_close(states, torch.stack(expected, dim=1), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 21, 64])
+def test_a_determinant_is_that_of_lapack(processor, n):
+    torch.manual_seed(n)
+    matrix = torch.randn(n, n, dtype=F64)
+    torch.testing.assert_close(
+        library.log_abs_det(matrix), torch.linalg.slogdet(matrix)[1], rtol=1e-12, atol=1e-12
+    )
+    matrix[-1] = 0.0
+    assert library.log_abs_det(matrix) == -torch.inf
+
+
+def scaled(module, scale):
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(scale)
+    return module
+
+
+WAYS = {
+    "an LSTM": (nn.LSTM, 1.0, {}),
+    "an LSTM, hidden state": (nn.LSTM, 1.0, {"state": "hidden"}),
+    "a saturated LSTM": (nn.LSTM, 12.0, {}),
+    "few exponents": (nn.LSTM, 2.0, {"k": 3}),
+    "one exponent": (nn.GRU, 1.0, {"k": 1}),
+    "a GRU without a determinant": (nn.GRU, 3.0, {}),
+    "an interval that is given": (nn.LSTM, 1.0, {"qr_interval": 4}),
+    "no warm-up": (nn.GRU, 1.0, {"warmup": 0}),
+    "a chaotic network": (nn.RNN, 4.0, {}),
+    "two layers": (lambda *a, **b: nn.LSTM(*a, num_layers=2, **b), 1.0, {}),
+    "units that die": (lambda *a, **b: nn.RNN(*a, nonlinearity="relu", **b), 1.5, {}),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("shape", [(1, 40), (3, 90), (2, 400)])
+def test_a_run_in_one_call_is_the_run_interval_by_interval(name, shape, processor, monkeypatch):
+    make, scale, settings = WAYS[name]
+    torch.manual_seed(1)
+    module, inputs = scaled(make(3, 20, batch_first=True), scale), torch.randn(*shape, 3)
+    at_once = aelle.lyapunov_spectrum(module, inputs, **settings)
+    monkeypatch.setattr(frame_run, "compiled_jacobians", lambda chunk, frame: None)
+    one_by_one = aelle.lyapunov_spectrum(module, inputs, **settings)
+    near = 10 * one_by_one.rounding_error.nan_to_num(0.0, 0.0) + 1e-9
+    finite = one_by_one.exponents.isfinite()
+    assert torch.equal(at_once.exponents.isfinite(), finite)
+    assert bool(((at_once.exponents - one_by_one.exponents)[finite].abs() <= near[finite]).all())
+    assert at_once.qr_interval == pytest.approx(one_by_one.qr_interval, abs=2)
+    assert at_once.trusted == one_by_one.trusted
+    assert (at_once.certificate is None) == (one_by_one.certificate is None)
+    if at_once.certificate is not None:
+        assert at_once.certificate < 1e-6
+        assert torch.equal(at_once.growth.audited_steps > 0, one_by_one.growth.audited_steps > 0)
+    ratio = at_once.rounding_error[finite].log() - one_by_one.rounding_error[finite].log()
+    assert ratio.numel() == 0 or ratio.abs().median() < 2.0
+    torch.testing.assert_close(at_once.block_steps, one_by_one.block_steps)
+    torch.testing.assert_close(at_once.finite_time, one_by_one.finite_time, rtol=0, atol=1e-5)
+
+
+def test_a_run_goes_on_as_if_it_had_not_stopped(processor):
+    torch.manual_seed(0)
+    module, inputs = nn.LSTM(3, 12, batch_first=True), torch.randn(2, 400, 3)
+    whole = aelle.lyapunov_spectrum(module, inputs, warmup=40)
+    parts = aelle.lyapunov_spectrum(module, inputs[:, :150], warmup=40).continue_(inputs[:, 150:])
+    torch.testing.assert_close(parts.exponents, whole.exponents, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("make", [nn.RNN, nn.GRU, nn.LSTM])

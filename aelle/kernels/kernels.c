@@ -10,9 +10,26 @@
 #include <string.h>
 
 #define LANES 8
-#define PANEL 8
+#define PANEL 8 /* columns eliminated at once */
+#define GROUP 4 /* vectors projected off at once */
 #define INLINE static inline __attribute__((always_inline))
 typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
+typedef long long ivec __attribute__((vector_size(64), aligned(8), may_alias));
+
+/* Lanes of x and y, by number, 8 and above those of y. */
+#ifdef __clang__
+#define JOINED(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define JOINED(x, y, ...) __builtin_shuffle(x, y, (ivec){__VA_ARGS__})
+#endif
+
+/* Zeros on a boundary of registers: loads across one take twice as long. NULL where memory is short. */
+static double *zeros(size_t count) {
+    size_t bytes = (count * sizeof(double) + 63) / 64 * 64;
+    double *found = aligned_alloc(64, bytes ? bytes : 64);
+    if (found) memset(found, 0, bytes);
+    return found;
+}
 
 static long padded(long n) { return (n + LANES - 1) / LANES * LANES; }
 
@@ -34,6 +51,34 @@ typedef struct {
     long shear_row;
 } jacobians;
 
+/* How long intervals are, and what was learnt of it: `AdaptiveInterval` of lyapunov/interval.py, whose rule this is. */
+typedef struct {
+    long steps, done, fixed, longest, reconsidered;
+    double average, unit, noise, range, rounding_tolerance, residual_tolerance, largest_loss;
+} schedule;
+
+/* A way through a piece of trajectory. */
+typedef struct {
+    long start, stop, marks;
+    const long *mark;           /* steps, ascending, above start */
+    const double *determinants; /* ln|det J| (rows, steps), or NULL */
+    long determinants_row;
+    double lowest, highest;     /* range of logarithms */
+    double *frames;             /* (rows, k, n), in and out */
+    double *logs;               /* (intervals, rows, k) */
+    double *residuals;          /* (intervals, rows): sums less determinants, where there are any */
+    long *lengths;              /* (intervals): steps of each */
+    long *intervals_before;     /* (marks) */
+    double *mark_logs;          /* (marks, rows, k): ln diag R in the coordinates of the state */
+    long position, done, marked; /* out: where it stopped, intervals done, marks passed */
+} passage;
+
+/* Where the gains of an LSTM go; see lstm.h. */
+typedef struct {
+    long whole;
+    double *by_gate, *output, *forget, *shear, *volume;
+} lstm_gains;
+
 /* The kind of loops to use at most: 0 plain, 1 AVX2, 2 AVX-512. For tests. */
 static int limit = 2;
 void aelle_limit(int most) { limit = most; }
@@ -42,14 +87,22 @@ void aelle_limit(int most) { limit = most; }
 #define TILE_ROWS 4
 #define TILE_COLUMNS 1
 #define NAMED(name) name##_plain
+#include "elementary.h"
 #include "loops.h"
+#include "frames.h"
+#include "advance.h"
+#include "lstm.h"
 #undef NAMED
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define NAMED(name) name##_avx2
+#include "elementary.h"
 #include "loops.h"
+#include "frames.h"
+#include "advance.h"
+#include "lstm.h"
 #undef NAMED
 #pragma GCC pop_options
 #undef TILE_ROWS
@@ -59,7 +112,11 @@ void aelle_limit(int most) { limit = most; }
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v4")
 #define NAMED(name) name##_avx512
+#include "elementary.h"
 #include "loops.h"
+#include "frames.h"
+#include "advance.h"
+#include "lstm.h"
 #undef NAMED
 #pragma GCC pop_options
 static int kind(void) {
@@ -89,7 +146,16 @@ int aelle_pull(const jacobians *j, long steps, const double *vectors, const long
     return CHOSEN(pull)(j, steps, vectors, slot, lags, logs);
 }
 
-/* The trajectory of an LSTM; see loops.h. Returns 0, or 1 where memory is short. */
-int aelle_lstm(long batch, long steps, long hidden, const double *weight_t, double *gates, double *states) {
-    return CHOSEN(lstm)(batch, steps, hidden, weight_t, gates, states);
+/* Frames along p, by intervals as s learns them, to its end or to the first interval that is none of the ordinary kind: one
+   whose logarithms leave the range of numbers, or whose determinant is infinite. Returns 0, or 1 where memory is short. */
+int aelle_advance(const jacobians *j, schedule *s, passage *p) { return CHOSEN(advance)(j, s, p); }
+
+/* ln|det| of a matrix (n, n). Returns 0, or 1 where memory is short. */
+int aelle_log_abs_det(long n, const double *matrix, double *found) { return CHOSEN(log_abs_det)(n, matrix, found); }
+
+/* The trajectory of an LSTM, and its gains where `to` is not NULL; see lstm.h. Returns 0, 1 where memory is short, 2 where
+   gates are too far out. */
+int aelle_lstm(long batch, long steps, long hidden, const double *weight_t, const double *gates, double *states,
+               const lstm_gains *to) {
+    return CHOSEN(lstm)(batch, steps, hidden, weight_t, gates, states, to);
 }

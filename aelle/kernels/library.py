@@ -9,26 +9,15 @@ import sysconfig
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from aelle.kernels.structures import Jacobians, LSTMGains, Passage, Schedule
+
 LARGEST = 128
 """Size of frames up to which the compiled loops are faster than torch's matrix products."""
-
-
-class Jacobians(ctypes.Structure):
-    """The `jacobians` of kernels.c: what a piece of trajectory is linearised by. Keeps its tensors alive."""
-
-    _fields_ = [
-        *((name, ctypes.c_long) for name in ("rows", "networks", "n", "k", "hidden", "groups", "dense")),
-        ("gates", ctypes.c_long * 2),
-        ("weights", ctypes.c_void_p * 2),
-        ("gains", ctypes.c_void_p * 2),
-        ("gain_row", ctypes.c_long * 2),
-        *((f"{name}{part}", kind) for name in ("matrices", "diagonal", "shear")
-          for part, kind in (("", ctypes.c_void_p), ("_row", ctypes.c_long))),
-    ]  # fmt: skip
 
 
 @functools.cache
@@ -51,7 +40,10 @@ def library() -> ctypes.CDLL | None:
     found.aelle_log_diagonal_of_r.argtypes = [size, size, size, pointer, pointer]
     found.aelle_pull.argtypes = [ctypes.POINTER(Jacobians), size, pointer, pointer, size, pointer]
     found.aelle_limit.argtypes = [ctypes.c_int]
-    found.aelle_lstm.argtypes = [size, size, size, pointer, pointer, pointer]
+    found.aelle_lstm.argtypes = [size, size, size, pointer, pointer, pointer, ctypes.POINTER(LSTMGains)]
+    found.aelle_log_abs_det.argtypes = [size, pointer, pointer]
+    structures = Jacobians, Schedule, Passage
+    found.aelle_advance.argtypes = [ctypes.POINTER(structure) for structure in structures]
     return found
 
 
@@ -65,6 +57,26 @@ def applies(like: Tensor, n: int) -> bool:
 def _checked(code: int) -> None:
     if code:
         raise MemoryError("not enough memory for the frames of a spectrum")
+
+
+class Advance(NamedTuple):
+    """What became of a frame on its way.
+
+    Attributes:
+        position: the step where it stopped.
+        logs: logarithms of each interval, (intervals, rows, k).
+        residuals: their sums less the determinants, (intervals, rows), or None.
+        lengths: steps of each interval.
+        read_off: ln diag R at the marks that were passed, (marks, rows, k).
+        intervals_before: intervals done before each of these.
+    """
+
+    position: int
+    logs: Tensor
+    residuals: Tensor | None
+    lengths: list[int]
+    read_off: Tensor
+    intervals_before: list[int]
 
 
 class CompiledJacobians:
@@ -137,6 +149,54 @@ class CompiledJacobians:
         )
         return logs
 
+    def advance(
+        self,
+        frame: Tensor,
+        start: int,
+        stop: int,
+        marks: Sequence[int],
+        schedule: Schedule,
+        determinants: Tensor | None,
+        first: int,
+        inside: tuple[float, float],
+    ) -> Advance:
+        """Take the frame (rows, k, n), overwritten, from one step on to another, by intervals as `schedule` learns them.
+
+        Args:
+            marks: steps, ascending, above `start`, at which the frame is read off.
+            determinants: ln|det J| of the steps from `first` on, (rows, steps), or None.
+            inside: logarithms between which an interval is an ordinary one.
+        """
+        assert frame.is_contiguous()
+        rows, k, _ = frame.shape
+        self._struct.k = k
+        most = stop - start
+        logs, read_off = frame.new_empty(most, rows, k), frame.new_empty(len(marks), rows, k)
+        residuals = None if determinants is None else frame.new_empty(most, rows)
+        if determinants is not None:
+            determinants = determinants.contiguous()
+        lengths, before = (ctypes.c_long * most)(), (ctypes.c_long * max(len(marks), 1))()
+        mark = (ctypes.c_long * max(len(marks), 1))(*marks)
+        passage = Passage(
+            start, stop, len(marks), ctypes.addressof(mark),
+            None if determinants is None else determinants.data_ptr() - 8 * first,
+            0 if determinants is None else determinants.stride(0),
+            *inside, frame.data_ptr(), logs.data_ptr(), None if residuals is None else residuals.data_ptr(),
+            ctypes.addressof(lengths), ctypes.addressof(before), read_off.data_ptr(),
+        )  # fmt: skip
+        found = library()
+        assert found is not None
+        _checked(found.aelle_advance(self._struct, schedule, passage))
+        done, marked = passage.done, passage.marked
+        return Advance(
+            passage.position,
+            logs[:done],
+            None if residuals is None else residuals[:done],
+            lengths[:done],
+            read_off[:marked],
+            before[:marked],
+        )
+
     def pull(self, vectors: Tensor, steps: int, lags: Sequence[int]) -> Tensor:
         """ln norms of vectors (rows, k, n) pulled back from step `steps` by each lag: (rows, lags, k)."""
         vectors = vectors.contiguous()
@@ -151,19 +211,65 @@ class CompiledJacobians:
         return logs
 
 
-def lstm_trajectory(gates: Tensor, state: Tensor, weight: Tensor) -> Tensor:
-    """States (batch, T + 1, 2H) of an LSTM; the recurrent shares are added to `gates` (batch, T, 4H) in place."""
+class LSTMGates(NamedTuple):
+    """Gains of an LSTM's gates as `LSTM._terms` has them; all but `by_gate` None at fixed c."""
+
+    by_gate: Tensor
+    output: Tensor | None
+    forget: Tensor | None
+    shear: Tensor | None
+    volume: Tensor | None
+
+
+def lstm_trajectory(
+    gates: Tensor, state: Tensor, weight: Tensor, hidden_only: bool | None
+) -> tuple[Tensor, LSTMGates | None] | None:
+    """States (batch, T + 1, 2H) of an LSTM and the gains of its gates; None where a gate is too far out for the loops, or a
+    determinant is zero.
+
+    Args:
+        gates: the inputs' shares of the pre-activations, (batch, T, 4H).
+        state: (batch, 2H).
+        weight: of the state, (4H, H).
+        hidden_only: whether the gains are those at fixed c; None for none.
+    """
     batch, steps, wide = gates.shape
-    assert gates.is_contiguous()
-    states = state.new_empty(batch, steps + 1, wide // 2)
+    gates, hidden = gates.contiguous(), wide // 4
+    states = state.new_empty(batch, steps + 1, 2 * hidden)
     states[:, 0] = state
+    terms = None
+    if hidden_only is not None:
+        many, whole = batch * steps, not hidden_only
+        output, forget, shear = (gates.new_empty(many, hidden) if whole else None for _ in range(3))
+        terms = LSTMGates(
+            gates.new_empty(many, 3 if whole else 4, hidden),
+            output,
+            forget,
+            shear,
+            gates.new_empty(many) if whole else None,
+        )
+        into = LSTMGains(whole, *(None if term is None else term.data_ptr() for term in terms))
     transposed = weight.t().contiguous()
     found = library()
     assert found is not None
-    _checked(
-        found.aelle_lstm(batch, steps, wide // 4, transposed.data_ptr(), gates.data_ptr(), states.data_ptr())
-    )
-    return states
+    code = found.aelle_lstm(
+        batch, steps, hidden, transposed.data_ptr(), gates.data_ptr(), states.data_ptr(),
+        None if terms is None else ctypes.byref(into),
+    )  # fmt: skip
+    if code == 2:
+        return None
+    _checked(code)
+    return states, terms
+
+
+def log_abs_det(matrix: Tensor) -> Tensor:
+    """ln|det| of one matrix (n, n): a tensor of no dimensions."""
+    matrix = matrix.contiguous()
+    found = library()
+    assert found is not None
+    value = ctypes.c_double()
+    _checked(found.aelle_log_abs_det(len(matrix), matrix.data_ptr(), ctypes.addressof(value)))
+    return matrix.new_tensor(value.value)
 
 
 def log_diagonal_of_r(frame: Tensor) -> Tensor:

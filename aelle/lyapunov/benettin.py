@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from torch import Tensor
 
-from aelle.lyapunov.block_run import BlockRun, BlockTangent
+from aelle.lyapunov.block_run import BlockRun, BlockTangent, in_blocks
 from aelle.lyapunov.frame_run import FrameRun
 from aelle.lyapunov.growth import Growth, Position
 from aelle.lyapunov.tangent import TangentMap
@@ -71,9 +71,7 @@ def _measure_rows(
     report: Report | None,
 ) -> tuple[list[Growth], Position]:
     runs: list[FrameRun | BlockRun] = [
-        BlockRun(tangent, state, frame)
-        if isinstance(tangent, BlockTangent)
-        else FrameRun(tangent, state, frame, interval)
+        BlockRun(tangent, state, frame) if in_blocks(tangent) else FrameRun(tangent, state, frame, interval)
         for tangent, state, frame in zip(stack, position.states, position.frames, strict=True)
     ]
     marks = list(accumulate(blocks, initial=warmup))

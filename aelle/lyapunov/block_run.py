@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from aelle.lyapunov.growth import Growth, at_rest
 from aelle.lyapunov.rounding import growth_gaps, rounding_bound
+from aelle.lyapunov.tangent import TangentMap
 from aelle.lyapunov.workers import stop_if_cancelled
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 GRAM_SCHMIDT_UP_TO = 4
 """Block size up to which all blocks are orthonormalised column by column; LAPACK takes one block at a time."""
@@ -66,6 +70,11 @@ class BlockTangent(Protocol):
 
     def segment_steps(self, rows: int) -> int:
         """How long a piece of trajectory to hold at once."""
+
+
+def in_blocks(tangent: TangentMap | BlockTangent) -> TypeIs[BlockTangent]:
+    """Whether the Jacobians of a map are blocks on the diagonal."""
+    return hasattr(tangent, "block_segment")
 
 
 class BlockRun:

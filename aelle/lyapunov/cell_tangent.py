@@ -126,7 +126,7 @@ class CellSegment:
     def chunk(self, start: int, stop: int) -> Linearisation:
         """Jacobians of the steps from start to stop."""
         if self.compiled is not None:
-            return CompiledLinearisation(self.compiled, start, stop, lambda step: self._plain(step, step + 1))
+            return CompiledLinearisation(self.compiled, start, stop, self._plain)
         return self._plain(start, stop)
 
     def _plain(self, start: int, stop: int) -> Linearisation:

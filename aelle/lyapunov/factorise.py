@@ -12,12 +12,16 @@ layout needs no copy.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from aelle.kernels import library
+
+KEPT = 128 * 128
+"""Numbers of a first frame up to which it is kept for the next run."""
 
 
 class Workspace(NamedTuple):
@@ -98,9 +102,21 @@ def random_frame(
     The directions of a frame are the first ones of every larger frame: k exponents are then those of the full run.
     Drawn on the CPU by a seed taken from `generator` (0 where None), so that every device starts alike.
     """
-    seed = 0
     if generator is not None:
         seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        frame = _drawn_frame(n, k, seed)
+    else:
+        frame = _kept_frame(n, k) if k * n <= KEPT else _drawn_frame(n, k, 0)
+    return frame.to(device=device, dtype=dtype, copy=True)
+
+
+def _drawn_frame(n: int, k: int, seed: int) -> Tensor:
     own = torch.Generator().manual_seed(seed)
     draw = torch.stack([torch.randn(n, dtype=torch.float64, generator=own) for _ in range(k)], dim=1)
-    return torch.linalg.qr(draw)[0].mT.contiguous().to(device=device, dtype=dtype)
+    return torch.linalg.qr(draw)[0].mT.contiguous()
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_frame(n: int, k: int) -> Tensor:
+    """The frame of seed 0: small ones take as long to draw as the run that they begin."""
+    return _drawn_frame(n, k, 0)

@@ -9,16 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from aelle.kernels.library import Advance
+from aelle.lyapunov.block_sums import BlockSums
+from aelle.lyapunov.compiled_linearisation import CompiledLinearisation, compiled_jacobians
 from aelle.lyapunov.factorise import Workspace, log_diagonal_of_r
 from aelle.lyapunov.growth import Growth, at_rest
 from aelle.lyapunov.interval import AdaptiveInterval
-from aelle.lyapunov.rounding import (
-    corrections,
-    difference,
-    gaps_of,
-    rounding_bound,
-    rounding_error,
-)
 from aelle.lyapunov.singular import DeadDirections, renew
 from aelle.lyapunov.tangent import Linearisation, Segment, TangentMap
 from aelle.lyapunov.workers import stop_if_cancelled
@@ -46,13 +42,7 @@ class FrameRun:
         self._spare = torch.empty_like(self.frame), torch.empty_like(self.frame)
         self._chart: Tensor | None = None
         self.marked = self.frame  # the frame at the last mark, in the coordinates of the state
-        self._offset: Tensor | None = None  # ln diag R of the frame at the last mark; None before the first
-        self._blocks: list[Tensor] = []
-        self._logs: list[Tensor] = []  # of the intervals since the last mark, (intervals, rows, k)
-        self._residuals: list[Tensor] = []
-        self._rounding = frame.new_zeros(self.rows, self.k)
-        self._audit = frame.new_zeros(self.rows)
-        self._audited_steps = torch.zeros(self.rows, dtype=torch.long, device=frame.device)
+        self._sums = BlockSums(frame, tangent.exact_derivatives)
         self._sampled = False  # whether an interval without closed forms has been audited
         self._longest_interval = 0
         self._still = torch.zeros(self.rows, dtype=torch.bool, device=frame.device)
@@ -69,13 +59,10 @@ class FrameRun:
             self._mark(self.frame)
         cached, position = segment.chunk_steps, 0
         while position < steps:
-            # A whole number of intervals, and none across a mark.
+            # A whole number of intervals, but for the last.
             whole = max(cached // self._interval.steps, 1) * self._interval.steps
-            stop = min([steps, position + whole, *(mark for mark in marks if mark > position)])
-            chunk = segment.chunk(position, stop)
-            self._push_through(segment, chunk, position)
-            if stop in marks:
-                self._mark(chunk.to_state(chunk.steps, self.frame))
+            stop = steps if steps - position <= cached else min(steps, position + whole)
+            self._go_through(segment, position, stop, marks)
             position = stop
         first = None if inputs is None else inputs[:, :1]
         self._still = at_rest(
@@ -86,7 +73,7 @@ class FrameRun:
 
     def growth(self, blocks: Sequence[int]) -> Growth:
         """Everything added up since the first mark."""
-        logs, rounding = torch.stack(self._blocks, dim=1), self._rounding
+        logs, rounding, sums = self._sums.logs, self._sums.rounding, self._sums
         if self._dead.unproven is not None:
             rounding = rounding.masked_fill(self._dead.unproven, math.inf)
         if not self.tangent.exact_derivatives:  # what looks singular may be an entry rounded to nothing
@@ -96,40 +83,104 @@ class FrameRun:
             logs,
             torch.tensor(blocks, device=logs.device).expand(self.rows, -1),
             rounding,
-            self._audit,
-            self._audited_steps,
+            sums.audit,
+            sums.audited_steps,
             overflowed,
-            torch.full_like(self._audited_steps, self._longest_interval),
+            torch.full_like(sums.audited_steps, self._longest_interval),
             self._still,
         )
 
-    def _push_through(self, segment: Segment, chunk: Linearisation, start: int) -> None:
-        determinants = None
+    def _go_through(self, segment: Segment, start: int, stop: int, marks: Sequence[int]) -> None:
+        """Take the frame through one chunk, from mark to mark, or at once where the compiled loops can."""
+        chunk, done = segment.chunk(start, stop), 0
+        determinants = self._determinants(segment, chunk, start)
+        while True:
+            done = self._by_compiled_loops(chunk, start, done, marks, determinants)
+            if done == chunk.steps:
+                break
+            end = min([chunk.steps, *(mark - start for mark in marks if mark > start + done)])
+            self._push_through(segment, chunk, start, done, end, determinants)
+            done = end
+            if start + done in marks:
+                self._mark(chunk.to_state(done, self.frame))
+        if stop in marks:
+            self.marked = chunk.to_state(done, self.frame)
+
+    def _determinants(self, segment: Segment, chunk: Linearisation, start: int) -> Tensor | None:
+        """ln|det J| of the steps of a chunk, (rows, steps), where they come for little."""
         if segment.log_abs_det is not None:
-            determinants = segment.log_abs_det[:, start : start + chunk.steps]
-        elif self.k == self.n <= FACTORISED_UP_TO:
-            determinants = _log_abs_dets(chunk, 0, chunk.steps)
+            return segment.log_abs_det[:, start : start + chunk.steps]
+        return _log_abs_dets(chunk, 0, chunk.steps) if self.k == self.n <= FACTORISED_UP_TO else None
+
+    def _by_compiled_loops(
+        self, chunk: Linearisation, start: int, done: int, marks: Sequence[int], determinants: Tensor | None
+    ) -> int:
+        """Go on through a chunk, whose first step is `start`, as far as the compiled loops take it; the steps done."""
+        taken = None
+        if done < chunk.steps and self._dead.mask is None and not self._one_by_one:
+            taken = compiled_jacobians(chunk, self.frame)
+        if taken is None:
+            return done
+        stop_if_cancelled()
+        (jacobians, first), schedule = taken, self._interval.schedule()
+        here = [mark - start + first for mark in marks if start + done < mark <= start + chunk.steps]
+        way = first + done, first + chunk.steps, here
+        found = jacobians.advance(self.frame, *way, schedule, determinants, first, self._dead.inside)
+        self._interval.go_on(schedule)
+        if found.lengths:
+            self._add(chunk, done, found)
+        return found.position - first
+
+    def _add(self, chunk: Linearisation, start: int, found: Advance) -> None:
+        """Add what became of the frame in the compiled loops, from one step of a chunk on."""
+        pending, before, lengths = self._sums.pending, found.intervals_before, found.lengths
+        measured = 0 if self._sums.measuring else before[0] if before else len(lengths)
+        self._sums.add(found.logs, found.residuals)
+        if before:
+            self._sums.mark(found.read_off, [pending + count for count in before])
+        if measured == len(lengths):
+            return
+        self._longest_interval = max(self._longest_interval, *lengths[measured:])
+        if found.residuals is not None:
+            self._sums.add_residuals(found.residuals[measured:], sum(lengths[measured:]))
+        elif self.k == self.n and not self._sampled:
+            steps = lengths[measured]
+            expected = _log_abs_dets(chunk, start + sum(lengths[:measured]), steps).sum(-1).unsqueeze(0)
+            self._sums.add_audit(found.logs[measured].sum(-1).unsqueeze(0), expected, steps)
+            self._sampled = True
+
+    def _push_through(
+        self,
+        segment: Segment,
+        chunk: Linearisation,
+        start: int,
+        position: int,
+        stop: int,
+        determinants: Tensor | None,
+    ) -> None:
+        """Push the frame from one step of a chunk, whose first is `start`, to another."""
+        measuring = self._sums.measuring
         # Determinants without a closed form cost as much as the run: one interval is audited, the first measured.
-        sampled = determinants is None and self.k == self.n and self._offset is not None and not self._sampled
-        position = 0
-        while position < chunk.steps:
+        sampled = determinants is None and self.k == self.n and measuring and not self._sampled
+        while position < stop:
             stop_if_cancelled()
-            left = chunk.steps - position
+            left = stop - position
             interval = min(self._interval.steps, left)
             count = 1 if sampled or self._one_by_one else min(self._interval.patience, left // interval)
             piece = Piece(chunk, position, interval, count)
-            if not self._try(piece, segment, start + position, determinants):
+            logs = self._try(piece, segment, start + position, determinants)
+            if logs is None:
                 continue
             if sampled:
                 expected = _log_abs_dets(chunk, position, interval).sum(-1).unsqueeze(0)
-                self._add_audit(self._logs[-1].sum(-1), expected, interval)
+                self._sums.add_audit(logs.sum(-1), expected, interval)
                 self._sampled, sampled = True, False
             position = piece.stop
 
-    def _try(self, piece: Piece, segment: Segment, at: int, determinants: Tensor | None) -> bool:
-        """Push the frame through some intervals, splitting it after each.
+    def _try(self, piece: Piece, segment: Segment, at: int, determinants: Tensor | None) -> Tensor | None:
+        """Push the frame through some intervals, splitting it after each; their logarithms.
 
-        False where the intervals were too long; the frame is then what it was.
+        None where the intervals were too long; the frame is then what it was.
         """
         logs = piece.chunk.run(
             piece.start, piece.interval, piece.intervals, self.frame, self._spare, self._work
@@ -140,7 +191,7 @@ class FrameRun:
                 if piece.intervals > 1 or (piece.interval > 1 and not self._interval.fixed):
                     self._one_by_one = piece.intervals
                     self._interval.halve(piece.interval)
-                    return False
+                    return None
                 one_step = piece.interval == 1
                 singular = segment.singular(at) & finite if one_step else torch.zeros_like(finite)
                 self._dead.add(logs[0], singular, self._spare[0])
@@ -148,25 +199,21 @@ class FrameRun:
         expected = None if determinants is None else piece.sum_of(determinants)
         residuals = None if expected is None else sums - expected
         if not self._interval.fits(piece.interval, logs, residuals, self._dead.mask):
-            return False
-        self._accept(piece, logs, residuals)
-        if expected is not None and self._offset is not None:
-            self._add_audit(sums, expected, piece.interval)
-        return True
-
-    def _accept(self, piece: Piece, logs: Tensor, residuals: Tensor | None) -> None:
+            return None
         last = (piece.intervals - 1) % 2
         self._spare, self.frame = (self.frame, self._spare[1 - last]), self._spare[last]
-        self._logs.append(logs if self._dead.mask is None else self._without_dead(logs, self._dead.mask))
+        logs = logs if self._dead.mask is None else self._without_dead(logs, self._dead.mask)
+        self._sums.add(logs, residuals)
         self._one_by_one = max(self._one_by_one - piece.intervals, 0)
-        if residuals is not None:
-            self._residuals.append(residuals)
-        if self._offset is not None:
+        if self._sums.measuring:
             self._longest_interval = max(self._longest_interval, piece.interval)
+            if expected is not None:
+                self._sums.add_audit(sums, expected, piece.interval)
+        return logs
 
     def _without_dead(self, logs: Tensor, mask: Tensor) -> Tensor:
         """Logarithms with -inf for good where a direction has ended; in the warm-up it begins anew instead."""
-        if self._offset is not None:
+        if self._sums.measuring:
             return logs.masked_fill(mask, -math.inf)
         exact = self._dead.exact
         if exact is not None:
@@ -176,40 +223,11 @@ class FrameRun:
         self._dead.forget()
         return logs
 
-    def _add_audit(self, sums: Tensor, expected: Tensor, interval: int) -> None:
-        """Compare sums of intervals, (intervals, rows), with their determinants, where these say something."""
-        told = expected.isfinite() | (sums == expected)
-        self._audit += torch.where(told, difference(sums, expected), 0.0).sum(0)
-        self._audited_steps += interval * told.sum(0)
-
     def _mark(self, state_frame: Tensor) -> None:
         """Read off ln diag R of the whole product, and with it the growth since the mark before."""
-        r, self.marked = log_diagonal_of_r(state_frame), state_frame
-        if self._logs:
-            self._add_block(r)
-        self._offset = r
-        self._logs.clear()
-        self._residuals.clear()
-
-    def _add_block(self, r: Tensor) -> None:
-        """Add what the intervals since the last mark make up: growth, unless they are warm-up, and rounding errors.
-
-        A direction lost in the warm-up starts the measurement elsewhere, which no measured interval tells.
-        """
-        logs = torch.cat(self._logs)
-        residuals = torch.cat(self._residuals) if self._residuals else None
-        if not self.tangent.exact_derivatives:
-            residuals = None  # determinants are of the same entries, rounded to noise, and say nothing
-        bound = rounding_bound(gaps_of(logs, self._dead.exact), self.n)
-        self._rounding += rounding_error(bound, self.n, residuals).sum(0)
-        if self._offset is None:
-            return
-        growth = logs.sum(0) + r - self._offset
-        if self.k == self.n:
-            self._audit += (r - self._offset).sum(-1)
-        if residuals is not None:
-            growth -= corrections(bound, residuals, self._dead.mask)
-        self._blocks.append(growth)
+        self.marked = state_frame
+        read_off = log_diagonal_of_r(state_frame).unsqueeze(0)
+        self._sums.mark(read_off, dead=self._dead.mask, ended=self._dead.exact)
 
 
 class Piece(NamedTuple):
@@ -240,5 +258,7 @@ class Piece(NamedTuple):
 
 def _log_abs_dets(chunk: Linearisation, start: int, steps: int) -> Tensor:
     """ln|det J| of some steps of a chunk, from the Jacobians: (rows, steps)."""
+    if isinstance(chunk, CompiledLinearisation):
+        chunk, start = chunk.plain(start, start + steps), 0
     jacobians = torch.stack([chunk.jacobian(step) for step in range(start, start + steps)], dim=1)
     return torch.linalg.slogdet(jacobians)[1]

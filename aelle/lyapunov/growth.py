@@ -37,6 +37,8 @@ class Growth:
     @classmethod
     def join_rows(cls, parts: Sequence[Growth]) -> Growth:
         """Put the rows of several runs of equally many blocks one below the other."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def rows(self, index: Sequence[int] | slice) -> Growth:
@@ -78,6 +80,8 @@ class Position:
     @classmethod
     def join_rows(cls, parts: Sequence[Position]) -> Position:
         """Put the rows of several positions one below the other."""
+        if len(parts) == 1:
+            return parts[0]
         states = zip(*(part.states for part in parts), strict=True)
         frames = zip(*(part.frames for part in parts), strict=True)
         return cls([torch.cat(s) for s in states], [torch.cat(f) for f in frames])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from aelle.kernels.structures import Schedule
 from aelle.lyapunov.rounding import gaps_of, growth_gaps, range_of
 
 ROUNDING_TOLERANCE = 1e-6
@@ -45,6 +46,18 @@ class AdaptiveInterval:
         self._noise = math.sqrt(n) * torch.finfo(dtype).eps
         self._range = range_of(dtype)[1]
         self._average, self._done = 0.0, 0
+
+    def schedule(self) -> Schedule:
+        """This, as the compiled loops take it and learn in it by the same rule."""
+        return Schedule(
+            self.steps, self._done, self.fixed, LONGEST_INTERVAL, RECONSIDERED,
+            self._average, self._unit, self._noise, self._range,
+            ROUNDING_TOLERANCE, RESIDUAL_TOLERANCE, LARGEST_LOSS,
+        )  # fmt: skip
+
+    def go_on(self, schedule: Schedule) -> None:
+        """Take over what the compiled loops have learnt."""
+        self.steps, self._done, self._average = schedule.steps, schedule.done, schedule.average
 
     @property
     def patience(self) -> int:

@@ -35,19 +35,20 @@ class LyapunovSpectrum(Averages):
         unit: "nats" or "bits".
         dt: time of one step, by which all rates are divided; None leaves them per step.
         state: "full" (∂s'/∂s, all of the state) or "hidden" (∂h'/∂h at fixed other parts).
-        layers: spectra of the layers of a stack; of one layer, just itself.
+        of_layers: spectra of the layers of a stack; empty for one layer, whose `layers` are just itself.
         position: last states and frames of each layer.
     """
 
     state: str = "full"
-    layers: list[LyapunovSpectrum] = field(default_factory=list, repr=False)
+    of_layers: list[LyapunovSpectrum] = field(default_factory=list, repr=False)
     position: Position | None = field(default=None, repr=False)
     resume: Callable[..., LyapunovSpectrum] | None = field(default=None, repr=False)
     layer_order: Tensor | None = field(default=None, repr=False)  # places of the exponents among all layers'
 
-    def __post_init__(self) -> None:
-        if not self.layers:
-            self.layers = [self]
+    @property
+    def layers(self) -> list[LyapunovSpectrum]:
+        """Spectra of the layers of a stack; of one layer, just itself."""
+        return self.of_layers or [self]
 
     @property
     def attractors(self) -> list[Attractor]:
@@ -64,7 +65,7 @@ class LyapunovSpectrum(Averages):
         position = None if self.position is None else self.position.rows(rows)
         if len(self.layers) == 1:
             growth = sorted_growth(self.growth.rows(rows), None)
-            return replace(self, growth=growth, layers=[], position=position, resume=None)
+            return replace(self, growth=growth, position=position, resume=None)
         layers = [layer._of_rows(rows) for layer in self.layers]
         return _union(layers, position, len(self), resume=None)
 
@@ -72,9 +73,9 @@ class LyapunovSpectrum(Averages):
         """Return the same spectrum in bits."""
         if self.unit == "bits":
             return self
-        layers = [layer.in_bits() for layer in self.layers if layer is not self]
+        layers = [layer.in_bits() for layer in self.of_layers]
         growth = self.growth.scaled(1 / math.log(2))
-        return replace(self, growth=growth, layers=layers, unit="bits", resume=None)
+        return replace(self, growth=growth, of_layers=layers, unit="bits", resume=None)
 
     def continue_(
         self, inputs: Any = None, *, steps: int | None = None, accumulate: bool = True
@@ -96,8 +97,7 @@ class LyapunovSpectrum(Averages):
         if self.resume is None:
             raise ValueError("only a spectrum from lyapunov_spectrum, in nats, can be continued")
         later = self.resume(self, inputs, steps, accumulate)
-        layers = [self if layer is later else layer for layer in later.layers]
-        self.__dict__ = {**later.__dict__, "layers": layers}
+        self.__dict__ = dict(later.__dict__)
         return self
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -138,7 +138,7 @@ class LyapunovSpectrum(Averages):
                 return _union(layers, position, facts["exponents"], None)
         except KeyError as error:
             raise ValueError(f"{path}: a spectrum of another version, without {error}") from error
-        return replace(layers[0], position=position, layers=[])
+        return replace(layers[0], position=position)
 
     def __getstate__(self) -> dict[str, Any]:
         """A spectrum travels between processes without what would continue it, which may hold any function."""

@@ -43,35 +43,46 @@ def rounding_bound(gaps: Tensor, n: int) -> Tensor:
     return gaps.exp().mul_(2 * n * torch.finfo(gaps.dtype).eps)
 
 
-def rounding_error(bound: Tensor, n: int, residuals: Tensor | None) -> Tensor:
+def rounding_error(bound: Tensor, n: int, residuals: Tensor | None, block: Tensor, blocks: int) -> Tensor:
     """Rounding error that factorisations add to each sum, (intervals, rows, k).
 
     The bound is what is stated without a determinant. With one, intervals may be longer, and the residuals of Σ l
-    against it, (intervals, rows), are what tells: the error is SAFETY times their root mean square over the intervals
-    (one may be small by chance, errors of two exponents cancelling), or eight times the bound where that is the
+    against it, (intervals, rows), are what tells: the error is SAFETY times their root mean square over the intervals of
+    a block (one may be small by chance, errors of two exponents cancelling), or eight times the bound where that is the
     smaller. Both are estimates: errors of neighbours cancel in the sum, and on a saturated LSTM (96 units, weights six
     times as large as usual) one of 1e-9 was stated as 3e-11. A residual that is not finite tells nothing.
+
+    Args:
+        bound: as `rounding_bound` gives it, (intervals, rows, k).
+        n: dimension of the frame's vectors.
+        residuals: (intervals, rows), or None.
+        block: the block of each interval, (intervals,).
+        blocks: how many there are.
     """
     if residuals is None:
         return bound
     eps = torch.finfo(bound.dtype).eps
     known = residuals.isfinite()
-    squares = torch.where(known, residuals, 0.0).square().sum(0)
-    typical = (squares / known.sum(0)).sqrt().unsqueeze(-1)
+    squares = _by_block(torch.where(known, residuals, 0.0).square(), block, blocks)
+    typical = (squares / _by_block(known.to(bound.dtype), block, blocks)).sqrt()[block].unsqueeze(-1)
     stated = torch.minimum(8 * bound, SAFETY * typical + 16 * n * eps)
     return torch.where(known.unsqueeze(-1), stated, 8 * bound)
 
 
-def corrections(bound: Tensor, residuals: Tensor, dead: Tensor | None) -> Tensor:
-    """What to take from each sum so that their sum is that of the determinants, (rows, k).
+def _by_block(values: Tensor, block: Tensor, blocks: int) -> Tensor:
+    return values.new_zeros(blocks, *values.shape[1:]).index_add_(0, block, values)
+
+
+def corrections(bound: Tensor, residuals: Tensor, dead: Tensor | None, block: Tensor, blocks: int) -> Tensor:
+    """What to take from each block's sums so that their sum is that of the determinants, (blocks, rows, k).
 
     The residual goes to the directions in proportion to the error that each may have. Nothing is corrected in rows
     with dead directions, whose sum is infinite, nor where the residual says that a direction was lost: the sum
-    would then be right, and its terms as wrong as before.
+    would then be right, and its terms as wrong as before. Arguments as those of `rounding_error`.
     """
-    share = bound.sum(0)
+    share = _by_block(bound, block, blocks)
     small = residuals.abs() <= CORRECTED_UP_TO
-    residual = torch.where(small, residuals, 0.0).sum(0).unsqueeze(-1)
+    residual = _by_block(torch.where(small, residuals, 0.0), block, blocks).unsqueeze(-1)
     corrected = residual * share / share.sum(-1, keepdim=True)
     if dead is not None:
         corrected = corrected.masked_fill(dead.any(-1, keepdim=True), 0.0)

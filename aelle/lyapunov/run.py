@@ -105,6 +105,8 @@ class Run:
                         report=report,
                     )
                 )
+        if len(groups) == 1:
+            return parts[0]
         order = torch.tensor([i for group in groups for i in group.index]).argsort().tolist()
         growths = [
             Growth.join_rows([part[0][i] for part in parts]).rows(order) for i in range(len(self.stack))

@@ -31,6 +31,11 @@ class DeadDirections:
         self.unproven: Tensor | None = None
 
     @property
+    def inside(self) -> tuple[float, float]:
+        """Logarithms between which nothing has left the range of floating-point numbers."""
+        return self._lowest, self._highest
+
+    @property
     def exact(self) -> Tensor | None:
         """Those that are known to have ended, (rows, k), or None."""
         return self.mask if self.mask is None or self.unproven is None else self.mask & ~self.unproven

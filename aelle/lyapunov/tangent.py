@@ -120,7 +120,7 @@ class DenseJacobians:
     """Explicit Jacobians (rows, steps, n, n)."""
 
     def __init__(self, jacobians: Tensor) -> None:
-        self._jacobians = jacobians
+        self.jacobian_of_each = jacobians
         self.steps = jacobians.shape[1]
 
     def run(
@@ -128,12 +128,12 @@ class DenseJacobians:
     ) -> Tensor:
         """Frame times each J transposed."""
         if applies(frame, frame.shape[-1]):
-            compiled = CompiledJacobians.dense(self._jacobians)
+            compiled = CompiledJacobians.dense(self.jacobian_of_each)
             return compiled.run(start, interval, count, frame, spare[(count - 1) % 2])
         return run_intervals(self._push, start, interval, count, frame, spare, work)
 
     def _push(self, step: int, frame: Tensor, out: Tensor) -> None:
-        torch.bmm(frame, self._jacobians[:, step].mT, out=out)
+        torch.bmm(frame, self.jacobian_of_each[:, step].mT, out=out)
 
     def to_state(self, step: int, frame: Tensor) -> Tensor:
         """Frames already are in the coordinates of the state."""
@@ -141,7 +141,7 @@ class DenseJacobians:
 
     def jacobian(self, step: int) -> Tensor:
         """J_step."""
-        return self._jacobians[:, step]
+        return self.jacobian_of_each[:, step]
 
 
 class GateProducts:

@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from aelle.kernels import library
 from aelle.recurrent.jacobian_forms import TangentTerms, UnitJacobians
 from aelle.words import hint
 
@@ -82,14 +83,13 @@ class Cell(nn.Module, ABC):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        *,
+        options: Mapping[str, float] | None = None,
         population: Sequence[int] = (),
-        **options: float,
     ) -> Self:
         """Make a cell with these parameters (*P, ...), of which none is drawn; not for a class with its own __init__."""
         cell = cls.__new__(cls)
         nn.Module.__init__(cell)
-        cell._describe(input_size, hidden_size, bias, population, options)
+        cell._describe(input_size, hidden_size, bias, population, options or {})
         for name in cell._parameter_shapes():
             cell.register_parameter(name, nn.Parameter(parameters[name].detach()))
         return cell
@@ -277,6 +277,8 @@ def log_abs_det_of(matrix: Tensor) -> Tensor:
     One matrix a call on the CPU: batched factorisations of n ≥ 160 hang there when torch has two or more
     threads (pytorch#141358).
     """
+    if matrix.dim() == 2 and not torch.is_grad_enabled() and library.applies(matrix, len(matrix)):
+        return library.log_abs_det(matrix).unsqueeze(-1)
     if matrix.is_cuda or matrix.dim() == 2:
         return torch.linalg.slogdet(matrix)[1].unsqueeze(-1)
     flat = matrix.reshape(-1, *matrix.shape[-2:])

@@ -93,7 +93,7 @@ def _in_dtype(cell: Cell, dtype: torch.dtype) -> Cell:
         parameters = {
             name: parameter.detach().to(dtype=dtype, copy=True) for name, parameter in cell.named_parameters()
         }
-        return type(cell).holding(parameters, cell.input_size, cell.hidden_size, cell.bias, **cell.options)
+        return type(cell).holding(parameters, cell.input_size, cell.hidden_size, cell.bias, cell.options)
     return copy.deepcopy(cell).to(dtype)
 
 

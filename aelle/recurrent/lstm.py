@@ -17,9 +17,6 @@ from aelle.recurrent.cell import (
     tanh_slope,
 )
 
-FEW = 256
-"""Units, over all sequences, up to which a trajectory is shorter unit by unit than by torch's vector operations."""
-
 
 class LSTM(Cell):
     """State (h, c), n = 2H: c' = f c + i g, h' = o tanh c'; gates in torch's order i, f, g, o."""
@@ -95,7 +92,9 @@ class LSTM(Cell):
         """All states, by a loop of its own: torch's fused kernel keeps neither c nor the gates."""
         if self.population:
             return super().trajectory(inputs, state)
-        return self._states_and_gates(inputs, state)[0]
+        gates = self._shares_of(inputs)
+        compiled = self._compiled(gates, state, None)
+        return _run(gates, state, self.weight_hh.t().contiguous()) if compiled is None else compiled[0]
 
     def linearised_trajectory(
         self, inputs: Tensor, state: Tensor, hidden_only: bool = False
@@ -103,18 +102,37 @@ class LSTM(Cell):
         """As that of every cell, with the gates computed once for both."""
         if self.population:
             return super().linearised_trajectory(inputs, state, hidden_only)
-        states, gates = self._states_and_gates(inputs, state)
+        gates = self._shares_of(inputs)
+        compiled = self._compiled(gates, state, hidden_only)
+        if compiled is not None and compiled[1] is not None:
+            return compiled[0], self._terms_of(compiled[1])
+        states = _run(gates, state, self.weight_hh.t().contiguous())
         c = states[..., :-1, self.hidden_size :].flatten(-3, -2)
         return states, self._terms(gates.flatten(-3, -2).chunk(4, dim=-1), c, hidden_only)
 
-    def _states_and_gates(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """All states (batch, T + 1, 2H), and the pre-activations of the gates (batch, T, 4H)."""
-        weight, bias = self.weight_ih, self.bias_ih + self.bias_hh if self.bias else None
-        gates = torch.nn.functional.linear(inputs, weight, bias)
-        few = state[:, : self.hidden_size].numel() <= FEW and not torch.is_grad_enabled()
-        if few and library.applies(state, self.hidden_size):
-            return library.lstm_trajectory(gates, state, self.weight_hh), gates
-        return _run(gates, state, self.weight_hh.t().contiguous()), gates
+    def _shares_of(self, inputs: Tensor) -> Tensor:
+        """The inputs' shares of the gates' pre-activations, (batch, T, 4H)."""
+        bias = self.bias_ih + self.bias_hh if self.bias else None
+        return torch.nn.functional.linear(inputs, self.weight_ih, bias)
+
+    def _compiled(
+        self, gates: Tensor, state: Tensor, hidden_only: bool | None
+    ) -> tuple[Tensor, library.LSTMGates | None] | None:
+        """States and gains by the compiled loops, where they take them."""
+        if torch.is_grad_enabled() or not library.applies(state, self.hidden_size):
+            return None
+        return library.lstm_trajectory(gates, state, self.weight_hh, hidden_only)
+
+    def _terms_of(self, gains: library.LSTMGates) -> TangentTerms:
+        """What `_terms` gives, of gains that are known."""
+        weights = self._gate_weights()
+        if gains.output is None or gains.volume is None:
+            return TangentTerms((weights,), (gains.by_gate,))
+        groups = weights[..., 3:, :, :], weights[..., :3, :, :]
+        volume = log_abs_det_of(groups[0].squeeze(-3)) + gains.volume
+        return TangentTerms(
+            groups, (gains.output.unsqueeze(-2), gains.by_gate), gains.forget, gains.shear, volume
+        )
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and last state, from torch's fused kernel where there is one network."""

@@ -144,7 +144,7 @@ def layer_of(
     }
     options: dict[str, Any] = {"proj_size": module.proj_size} if module.proj_size else {}
     size = copies["weight_ih"].shape[1]
-    return _cell_of(module).holding(copies, size, module.hidden_size, module.bias, **options)
+    return _cell_of(module).holding(copies, size, module.hidden_size, module.bias, options)
 
 
 def _cell_of(module: nn.Module) -> type[Cell]:

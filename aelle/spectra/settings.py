@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from aelle.lyapunov.arguments import steps_or_auto
-from aelle.lyapunov.block_run import BlockTangent
+from aelle.lyapunov.block_run import BlockTangent, in_blocks
 from aelle.lyapunov.block_tangent import MapBlocks, with_structure
 from aelle.lyapunov.driven_map import DrivenMap
 from aelle.lyapunov.growth import Position
@@ -57,13 +57,13 @@ class Settings:
             dt = system.dt if isinstance(system, DrivenMap) else None
             read = lambda later: as_read_by(system, later)  # noqa: E731
             # A frame in blocks goes on in blocks, a dense one as it is.
-            in_blocks = any(isinstance(tangent, BlockTangent) for tangent in stack)
+            of_blocks = any(in_blocks(tangent) for tangent in stack)
 
             def anew(later: Any) -> Sequence[TangentMap | BlockTangent]:
                 fresh = stack_and_states(
                     system, later, self.state == "hidden", self.dtype, initial_state
                 ).stack
-                return [with_structure(t, directions(t, k)) for t in fresh] if in_blocks else fresh
+                return [with_structure(t, directions(t, k)) for t in fresh] if of_blocks else fresh
 
             run = Run(stack, self.state, k, interval, self.tolerance, self.progress, dt, read, anew)
             return run.start(Position(taken.states, frames), taken.sequences, steps, warmup)

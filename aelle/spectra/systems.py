@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aelle.lyapunov.arguments import is_number, steps_or_auto, whole_number
-from aelle.lyapunov.block_run import BlockTangent
+from aelle.lyapunov.block_run import BlockTangent, in_blocks
 from aelle.lyapunov.driven_map import DrivenMap, DrivenMapTangent
 from aelle.lyapunov.factorise import random_frame
 from aelle.lyapunov.inputs import as_sequences
@@ -77,7 +77,7 @@ def first_frames(
 
     (rows, directions, n), or (rows, n/b, b, b) where the Jacobian is in blocks of b: there all directions are run.
     """
-    if isinstance(tangent, BlockTangent):
+    if in_blocks(tangent):
         b = tangent.block_size
         frame = random_frame(b, b, like.dtype, like.device, generator)
         return frame.repeat(len(like), tangent.size // b, 1, 1)

@@ -1,0 +1,183 @@
+/* Frames split by pivoted elimination, read off by Gram-Schmidt, and taken along a trajectory. */
+
+/* Row of the largest size among those not taken, the first of equals, but for the last ten bits; the first that is no number
+   where there is one. Sizes are compared as whole numbers, their last bits the rows counted down: n < 1024. */
+INLINE long NAMED(largest)(const double *column, const long long *taken, long np) {
+    ivec best = {0}, row = {1023, 1022, 1021, 1020, 1019, 1018, 1017, 1016};
+    for (long i = 0; i < np; i += LANES) {
+        ivec key = *(const ivec *)(column + i) & 0x7ffffffffffffc00LL;
+        key = (key | row) & ~*(const ivec *)(taken + i);
+        best = NAMED(greater)(key, best);
+        row -= LANES;
+    }
+    best = NAMED(greater)(best, JOINED(best, best, 4, 5, 6, 7, 0, 1, 2, 3));
+    best = NAMED(greater)(best, JOINED(best, best, 2, 3, 0, 1, 6, 7, 4, 5));
+    long long first = best[0], second = best[1];
+    return 1023 - ((first > second ? first : second) & 1023);
+}
+
+/* A panel of L, PANEL columns from `first` on, taken from all later columns of z: U first, by the inverse of the panel's
+   triangle, then the rest, of two columns at once. */
+INLINE void NAMED(eliminate)(double *z, long first, long k, const long *pivot, long np) {
+    const double *panel = z + first * np;
+    vec inverse[PANEL]; /* column by column */
+    for (long s = PANEL - 1; s >= 0; s--) {
+        inverse[s] = (vec){0};
+        inverse[s][s] = 1.0;
+        for (long t = s + 1; t < PANEL; t++) inverse[s] -= inverse[t] * panel[s * np + pivot[first + t]];
+    }
+    for (long c = first + PANEL; c < k; c += 2) {
+        long second = c + 1 < k ? c + 1 : c;
+        double *one = z + c * np, *other = z + second * np;
+        vec u = {0}, v = {0}, a[PANEL], b[PANEL];
+#pragma GCC unroll 8
+        for (int t = 0; t < PANEL; t++) {
+            long p = pivot[first + t];
+            u += inverse[t] * one[p], v += inverse[t] * other[p];
+        }
+        double both[2 * PANEL];
+        *(vec *)both = u, *(vec *)(both + PANEL) = v;
+#pragma GCC unroll 8
+        for (int t = 0; t < PANEL; t++) a[t] = (vec){0} + both[t], b[t] = (vec){0} + both[PANEL + t];
+        for (long i = 0; i < np; i += LANES) {
+            vec x = *(vec *)(one + i), y = *(vec *)(other + i);
+#pragma GCC unroll 8
+            for (int t = 0; t < PANEL; t++) {
+                vec l = *(const vec *)(panel + t * np + i);
+                x -= a[t] * l, y -= b[t] * l;
+            }
+            *(vec *)(one + i) = x, *(vec *)(other + i) = y;
+        }
+    }
+}
+
+/* Split the frame z (k, np) of vectors of length n into W = P L, which replaces it, and U; logs gets ln|diag U|.
+
+   Rows are never swapped: a row that was a pivot has a zero in every later column of L, which is what pivoting does.
+   An exactly singular column gives -inf, and a unit vector in the frame, as LAPACK's packed form would. */
+static __attribute__((noinline)) void NAMED(split_frame)(double *z, long k, long n, long np, double *logs, long *pivot, long long *taken) {
+    for (long i = 0; i < np; i++) taken[i] = i < n ? 0 : -1;
+    for (long first = 0; first < k; first += PANEL) {
+        long last = first + PANEL < k ? first + PANEL : k;
+        for (long j = first; j < last; j++) {
+            double *column = z + j * np;
+            long p = NAMED(largest)(column, taken, np);
+            double value = column[p], inverse = 1.0 / value;
+            logs[j] = value;
+            if (value == 0.0) {
+                memset(column, 0, np * sizeof(double));
+                taken[p] = -1, pivot[j] = p;
+                continue;
+            }
+            taken[p] = -1, pivot[j] = p; /* in the updates, the row of the pivot keeps its U */
+            for (long i = 0; i < np; i += LANES) {
+                vec l = *(vec *)(column + i);
+                l = isfinite(inverse) ? l * inverse : l / value;
+                *(ivec *)(column + i) = (ivec)l & ~*(const ivec *)(taken + i);
+            }
+            for (long c = j + 1; c < last; c++) {
+                double *other = z + c * np, u = other[p];
+                for (long i = 0; i < np; i += LANES) *(vec *)(other + i) -= u * *(vec *)(column + i);
+            }
+        }
+        if (last < k) NAMED(eliminate)(z, first, k, pivot, np);
+    }
+    for (long j = 0; j < k; j++) z[j * np + pivot[j]] = 1.0;
+    NAMED(logarithms)(logs, k);
+}
+
+/* Sums of the lanes of four registers, in the first four lanes. */
+INLINE vec NAMED(four_sums)(const vec *x) {
+    vec ab = JOINED(x[0], x[1], 0, 8, 2, 10, 4, 12, 6, 14) +
+             JOINED(x[0], x[1], 1, 9, 3, 11, 5, 13, 7, 15);
+    vec cd = JOINED(x[2], x[3], 0, 8, 2, 10, 4, 12, 6, 14) +
+             JOINED(x[2], x[3], 1, 9, 3, 11, 5, 13, 7, 15);
+    vec all = JOINED(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13) +
+              JOINED(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
+    return all + JOINED(all, all, 4, 5, 6, 7, 0, 1, 2, 3);
+}
+
+/* Products of x (np) with each of four vectors, in the first four lanes. */
+INLINE vec NAMED(four_products)(const double *x, const double *const *y, long np) {
+    vec sum[GROUP] = {{0}, {0}, {0}, {0}};
+    for (long i = 0; i < np; i += LANES) {
+        vec here = *(const vec *)(x + i);
+#pragma GCC unroll 4
+        for (int t = 0; t < GROUP; t++) sum[t] += here * *(const vec *)(y[t] + i);
+    }
+    return NAMED(four_sums)(sum);
+}
+
+/* ln diag R of a frame z (k, np), which is overwritten, by modified Gram-Schmidt, whose R is as accurate as Householder's
+   (Björck 1967, BIT 7:1). Of GROUP vectors at once, the products that one after the other would have are worked out from
+   those among the group. */
+static __attribute__((noinline)) void NAMED(read_off)(double *z, long k, long np, double *logs) {
+    double spare[GROUP * np] __attribute__((aligned(64))); /* vectors of zeros, so that every group is whole */
+    for (long first = 0; first < k; first += GROUP) {
+        const double *q[GROUP];
+        double inverse[GROUP], among[GROUP][GROUP];
+        for (int t = 0; t < GROUP; t++) {
+            q[t] = first + t < k ? z + (first + t) * np : spare + t * np;
+            if (first + t >= k) memset(spare + t * np, 0, np * sizeof(double));
+        }
+        for (int v = 0; v < GROUP && first + v < k; v++) {
+            vec products = NAMED(four_products)(q[v], q, np);
+            for (int t = 0; t < GROUP; t++) among[v][t] = products[t];
+            logs[first + v] = among[v][v], inverse[v] = among[v][v] == 0.0 ? 0.0 : 1.0 / among[v][v];
+            for (int t = v + 1; t < GROUP && first + t < k; t++) {
+                double part = among[v][t] * inverse[v], *later = z + (first + t) * np;
+                for (long i = 0; i < np; i += LANES) *(vec *)(later + i) -= part * *(const vec *)(q[v] + i);
+            }
+        }
+        for (long c = first + GROUP; c < k; c++) {
+            double *other = z + c * np, part[GROUP];
+            vec products = NAMED(four_products)(other, q, np);
+#pragma GCC unroll 4
+            for (int t = 0; t < GROUP; t++) {
+                double product = products[t];
+#pragma GCC unroll 4
+                for (int s = 0; s < t; s++) product -= part[s] * among[t][s];
+                part[t] = product * inverse[t];
+            }
+            for (long i = 0; i < np; i += LANES) {
+                vec x = *(vec *)(other + i);
+#pragma GCC unroll 4
+                for (int t = 0; t < GROUP; t++) x -= part[t] * *(const vec *)(q[t] + i);
+                *(vec *)(other + i) = x;
+            }
+        }
+    }
+    NAMED(logarithms)(logs, k);
+    for (long v = 0; v < k; v++) logs[v] *= 0.5;
+}
+
+static int NAMED(log_diagonal_of_r)(long rows, long k, long n, const double *frames, double *logs) {
+    long np = padded(n);
+    double *z = zeros(k * np);
+    if (!z) return 1;
+    for (long row = 0; row < rows; row++) {
+        for (long v = 0; v < k; v++) memcpy(z + v * np, frames + (row * k + v) * n, n * sizeof(double));
+        NAMED(read_off)(z, k, np, logs + row * k);
+    }
+    free(z);
+    return 0;
+}
+
+/* ln|det| of a matrix (n, n), by the same elimination. */
+static int NAMED(log_abs_det)(long n, const double *matrix, double *found) {
+    long np = padded(n);
+    double *z = zeros(n * np + n);
+    long long *taken = malloc(np * sizeof(long long));
+    long *pivot = malloc(n * sizeof(long));
+    if (!z || !taken || !pivot) {
+        free(z), free(taken), free(pivot);
+        return 1;
+    }
+    double *logs = z + n * np;
+    for (long v = 0; v < n; v++) memcpy(z + v * np, matrix + v * n, n * sizeof(double));
+    NAMED(split_frame)(z, n, n, np, logs, pivot, taken);
+    *found = 0.0;
+    for (long v = 0; v < n; v++) *found += logs[v];
+    free(z), free(taken), free(pivot);
+    return 0;
+}
