@@ -250,3 +250,9 @@ def test_missing_loops_are_said_once(monkeypatch):
         assert fresh() is None
     monkeypatch.setenv("AELLE_KERNELS", "0")
     assert fresh() is None, "asked for, so that nothing is said"
+
+
+def test_loops_left_by_another_version_are_not_called(monkeypatch):
+    monkeypatch.setattr(library, "INTERFACE", library.INTERFACE + 1)
+    with pytest.warns(UserWarning, match="compiled loops are of another version"):
+        assert library.library.__wrapped__() is None

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from aelle.kernels.structures import Jacobians, LSTMGains, Passage, Schedule
 
+INTERFACE = 2
+"""Number of the interface of kernels.c that this module calls."""
+
 LARGEST = 128
 """Size of frames up to which the compiled loops are faster than torch's matrix products."""
 
@@ -28,9 +31,12 @@ def library() -> ctypes.CDLL | None:
     path = Path(__file__).parent / f"kernels-{sysconfig.get_platform()}.so"
     try:
         found = ctypes.CDLL(str(path))
-    except OSError:
+        if found.aelle_interface() != INTERFACE:
+            raise AttributeError
+    except (OSError, AttributeError) as error:
+        state = "missing" if isinstance(error, OSError) else "of another version"
         warnings.warn(
-            "aelle's compiled loops are missing: spectra of small networks take longer. "
+            f"aelle's compiled loops are {state}: spectra of small networks take longer. "
             "Install aelle again where there is a C compiler",
             stacklevel=2,
         )
