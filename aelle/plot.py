@@ -20,6 +20,7 @@ from aelle.explorer.decoder import load_decoder
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures import decoded_path as paths
 from aelle.explorer.figures import exponents, exponents_over_epochs
+from aelle.explorer.figures.spectra import index_title
 from aelle.explorer.groups import Group
 from aelle.explorer.projection import pca
 from aelle.explorer.theme import theme_named
@@ -218,7 +219,7 @@ def decoded_path(
     data = _with_latents(experiment)
     first, last = ([_number(data, name) for name in names] for names in (start, end))
     info = paths.decoded_path_info(data, load_decoder(data.folder), first, last, epoch, steps)
-    return paths.decoded_path(info, theme_named(theme), title=title)
+    return paths.decoded_path(info, theme_named(theme), title=title, axis_title=index_title(data))
 
 
 def _with_latents(experiment: Experiment, *columns: str | None) -> ExplorerData:

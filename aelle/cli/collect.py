@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--address", help="Address of a running Ray cluster [default: start one on this machine].")
 @click.option("--gpus", type=click.FloatRange(min=0), default=0.0, help="Share of a GPU a Ray task needs.")
-@click.option("--prune", type=arguments.PATH, help="Predictor (a folder) by which to stop networks.")
+@click.option(
+    "--prune",
+    type=arguments.PATH,
+    help="Predictor (a folder) by which to stop networks; [spectrum] look is what it learnt from, unless set.",
+)
 @click.option(
     "--prune-quantile",
     type=click.FloatRange(0, 1),
@@ -67,6 +71,9 @@ def collect(
     Stop it however you like; the same command resumes where it was. Exit code 1 says that networks failed.
     """
     experiment, folder = arguments.load(experiment_file, output, overrides)
+    if prune is not None and "look" not in experiment.spectrum.model_fields_set:
+        overrides = (*overrides, f'spectrum.look="{_look_of(prune)}"')  # what the predictor learnt from
+        experiment, folder = arguments.load(experiment_file, output, overrides)
     summary = collect_records(
         experiment,
         folder,
@@ -112,5 +119,14 @@ def _pruner(
 
     pruner = RecordsPruner(predictor.resolve(), PruningRule(quantile, by=by))
     epochs = [epoch for epoch in range(experiment.training.epochs + 1) if experiment.spectrum.at(epoch)]
-    pruner.require_fit(task=experiment.task.name, spectrum_state=experiment.spectrum.state, epochs=epochs)
+    spectrum = experiment.spectrum
+    pruner.require_fit(
+        task=experiment.task.name, spectrum_state=spectrum.state, epochs=epochs, look=spectrum.look
+    )
     return pruner
+
+
+def _look_of(predictor: Path) -> str:
+    from aelle.prediction.predictor import Predictor
+
+    return Predictor.load(predictor).look

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from aelle.collection.backend import Backend
+from aelle.collection.measurement import Measurement, driving_sequences, measured_columns
 from aelle.collection.search_space import Cohort
 from aelle.collection.training import Epoch, NativeTraining, Trainee
 from aelle.collection.versions import versions
@@ -32,9 +31,10 @@ from aelle.records import (
     read_bytes,
     write_bytes,
 )
-from aelle.spectra import LyapunovSpectrum, cohort_readout_growth, lyapunov_spectra
 from aelle.tasks.task import Task
 from aelle.words import first_line
+
+__all__ = ["CohortResult", "Job", "OnEpoch", "driving_sequences", "run_cohort"]
 
 _OF_TRAINEE = ("train_loss", "val_loss", "val_metric", "train_seconds")
 
@@ -59,6 +59,11 @@ class Job:
     backend: Backend = field(default_factory=Backend)
     noise: Tensor | None = None  # driving sequences of the spectrum under noise, where it is asked for
     again: frozenset[str] = frozenset()
+
+    @property
+    def measurement(self) -> Measurement:
+        """What spectra are taken with."""
+        return Measurement(self.experiment, self.task, self.driving, self.noise, self.backend.device)
 
 
 @dataclass
@@ -147,96 +152,17 @@ def _spectra(job: Job, epoch: Epoch) -> dict[str, dict[str, Any]]:
     due = [trainee for trainee in epoch.trainees if trainee.active]
     if not due or not job.experiment.spectrum.at(epoch.number):
         return {}
-    if job.backend.device != "cpu":
+    if job.backend.device != "cpu" and job.experiment.spectrum.look == "full":
         # One batch for the whole cohort; should it fail, one by one tells which network is to blame.
         with suppress(Exception):
-            return _timed_spectra(job, due)
+            return measured_columns(job.measurement, due)
     columns: dict[str, dict[str, Any]] = {}
     for trainee in due:
         try:
-            columns |= _timed_spectra(job, [trainee])
+            columns |= measured_columns(job.measurement, [trainee])
         except Exception as error:
             trainee.fail(error)
     return columns
-
-
-def _timed_spectra(job: Job, trainees: Sequence[Trainee]) -> dict[str, dict[str, Any]]:
-    settings = job.experiment.spectrum
-    started = time.perf_counter()
-    found = _spectra_of(job, trainees, job.driving, settings.state)
-    seconds = (time.perf_counter() - started) / len(trainees)
-    also = _also(job, trainees, found)
-    return {
-        trainee.variant.network_id: {
-            "spectrum": spectrum.exponents.tolist(),
-            "spectrum_se": spectrum.standard_error.tolist(),
-            "spectrum_std": spectrum.temporal_std.tolist(),
-            "spectrum_state": settings.state,
-            "spectrum_inputs": settings.inputs,
-            "trusted_count": int(spectrum.trusted),
-            "certificate": spectrum.certificate,
-            "spectrum_seconds": seconds,
-        }
-        | columns
-        for trainee, spectrum, columns in zip(trainees, found, also, strict=True)
-    }
-
-
-def _spectra_of(job: Job, trainees: Sequence[Trainee], driving: Tensor, state: str) -> list[LyapunovSpectrum]:
-    device = job.backend.device
-    networks = [trainee.network.to(device) for trainee in trainees]
-    try:
-        return lyapunov_spectra(
-            networks,
-            driving.to(device),
-            state=state,
-            warmup=job.experiment.spectrum.warmup,
-            qr_interval="auto",
-            initial_state=job.task.learning_rule.running_state(trainees[0].optimiser),
-        )
-    finally:
-        for network in networks:
-            network.to("cpu")
-
-
-def _also(job: Job, trainees: Sequence[Trainee], found: Sequence[LyapunovSpectrum]) -> list[dict[str, Any]]:
-    """Columns that `[spectrum] also` asks for, one mapping a network; a spectrum at hand is not taken twice."""
-    settings = job.experiment.spectrum
-    if not settings.also:
-        return [{} for _ in trainees]
-    started = time.perf_counter()
-    columns: dict[str, list[Any]] = {}
-    if "hidden" in settings.also:
-        parted = any(len(cell.state_parts) > 1 for cell in trainees[0].network.layers)
-        other = settings.state == "full" and parted
-        hidden = _spectra_of(job, trainees, job.driving, "hidden") if other else found
-        columns["spectrum_hidden"] = [spectrum.exponents.tolist() for spectrum in hidden]
-    if "noise" in settings.also:
-        under_noise = found
-        if job.noise is not None:
-            under_noise = _spectra_of(job, trainees, job.noise, settings.state)
-        columns["spectrum_noise"] = [spectrum.exponents.tolist() for spectrum in under_noise]
-    if "layers" in settings.also:
-        for name, layer in (("first", 0), ("last", -1)):
-            columns[f"spectrum_{name}_layer"] = [s.layers[layer].exponents.tolist() for s in found]
-    if "readout" in settings.also:
-        columns["readout_growth"] = _readout_growth(job, trainees)
-    columns["also_seconds"] = [(time.perf_counter() - started) / len(trainees)] * len(trainees)
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _readout_growth(job: Job, trainees: Sequence[Trainee]) -> list[list[float]]:
-    """Along validation sequences as the task gives them, from the state in which the task starts them."""
-    task, device = job.task, job.backend.device
-    inputs = task.encode(task.validation.inputs[: job.experiment.spectrum.sequences])
-    start = task.learning_rule.running_state(trainees[0].optimiser)
-    networks = [trainee.network.to(device) for trainee in trainees]
-    try:
-        growth: list[list[float]] = cohort_readout_growth(networks, inputs, initial_state=start).tolist()
-    finally:
-        for network in networks:
-            network.to("cpu")
-    return growth
 
 
 def _prune(job: Job, epoch: Epoch, rows: list[dict[str, Any]]) -> None:
@@ -308,14 +234,3 @@ def _brief(error: Exception) -> str:
     if isinstance(error, DamagedFileError):
         return error.what
     return first_line(error)
-
-
-def driving_sequences(experiment: Experiment, task: Task, kind: str | None = None) -> Tensor:
-    """One set of driving sequences for all networks of an experiment, warm-up included, float64.
-
-    `kind` is "validation" or "noise"; the experiment's own where None.
-    """
-    settings = experiment.spectrum
-    generator = torch.Generator().manual_seed(experiment.seed)
-    steps = settings.warmup + settings.steps
-    return task.driving_sequences(settings.sequences, steps, kind or settings.inputs, generator).double()

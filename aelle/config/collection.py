@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
 
 from aelle.config.values import Epochs, PositiveFloat, Strict, hyperparameters
 
 _MOST_STEPS = 10**8
+LOOK_SEQUENCES = 3
+"""Sequences of a look, where nothing else is asked for (docs/results.md has what more or fewer tell)."""
 
 
 class Networks(create_model("Networks", __base__=Strict, **hyperparameters("networks"))):  # type: ignore[misc]
@@ -63,11 +66,16 @@ class Training(create_model("Training", __base__=Strict, **hyperparameters("trai
 class Spectrum(Strict):
     """When and how the spectrum is taken: `sequences` driving sequences of `steps` steps after `warmup`.
 
+    `look` "economy" takes, in its place, the few quantities of `aelle.look` along the first `sequences` validation
+    sequences, as the task gives them and no longer than warmup + steps: leading exponents, the mean exponent and
+    growth backward from the readout. There is no `state` or `inputs` to choose then, and nothing recorded besides.
+
     `also` lists what is recorded besides at the same epochs: "hidden", the spectrum with state = "hidden";
     "noise", the spectrum under inputs = "noise"; "layers", the first and the last layer's own; "readout", growth backward in time from the readout, which
     costs one backward pass and helps early prediction more than anything else.
     """
 
+    look: Literal["full", "economy"] = "full"
     epochs: list[Annotated[int, Field(ge=0, le=10**6)]] | Literal["all"] = [0, 1, 3]
     sequences: Annotated[int, Field(ge=1, le=10**5)] = 8
     steps: Annotated[int, Field(ge=1, le=10**7)] = 60
@@ -75,6 +83,25 @@ class Spectrum(Strict):
     state: Literal["full", "hidden"] = "full"
     inputs: Literal["validation", "noise"] = "validation"
     also: list[Literal["hidden", "noise", "layers", "readout"]] = ["readout"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults_of_a_look(cls, content: Any) -> Any:
+        if isinstance(content, Mapping) and content.get("look") == "economy":
+            return {"sequences": LOOK_SEQUENCES, **content}
+        return content
+
+    @model_validator(mode="after")
+    def _of_a_look(self) -> Spectrum:
+        other = [f'state = "{self.state}"'] if self.state != "full" else []
+        other += [f'inputs = "{self.inputs}"'] if self.inputs != "validation" else []
+        other += [f'also = ["{name}"]' for name in self.also if name != "readout"]
+        if self.look == "economy" and other:
+            raise ValueError(
+                f'look = "economy" does not go with {other[0]}: a look is of the full state, along validation '
+                f'sequences, and nothing is recorded besides; leave it out, or take look = "full"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Spectrum:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aelle.config.autoencoder import Autoencoder
 from aelle.config.collection import Networks, Spectrum, Task, Training
@@ -45,3 +46,37 @@ class Experiment(Strict):
     spectrum: Spectrum = Spectrum()
     autoencoder: Autoencoder = Autoencoder()
     prediction: Prediction = Prediction()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_channels_of_a_look(cls, content: Any) -> Any:
+        """What the autoencoder sees of looks, where nothing else is asked for."""
+        if not isinstance(content, Mapping) or not _takes_looks(content.get("spectrum")):
+            return content
+        autoencoder = content.get("autoencoder", {})
+        if not isinstance(autoencoder, Mapping) or autoencoder.get("preset") == "paper":
+            return content
+        return {**content, "autoencoder": {"channels": list(LOOK_CHANNELS), **autoencoder}}
+
+    @model_validator(mode="after")
+    def _channels_are_recorded(self) -> Experiment:
+        views = [] if self.prediction.views == "auto" else self.prediction.views
+        asked = {name for view in (self.autoencoder.channels, *views) for name in view}
+        lacking = sorted(asked & {"temporal_std", "standard_error"})
+        if self.spectrum.look == "economy" and lacking:
+            raise ValueError(
+                f'channel "{lacking[0]}" is of full spectra, and [spectrum] look = "economy" takes none; of looks there '
+                f"are {', '.join(LOOK_CHANNELS)}, change_of_readout_growth and mean_exponent"
+            )
+        return self
+
+
+LOOK_CHANNELS = ("spectrum", "change", "readout_growth")
+
+
+def _takes_looks(spectrum: Any) -> bool:
+    return (
+        spectrum.look == "economy"
+        if isinstance(spectrum, Spectrum)
+        else isinstance(spectrum, Mapping) and spectrum.get("look") == "economy"
+    )

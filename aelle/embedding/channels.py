@@ -8,6 +8,9 @@ A channel is one of
     change           spectrum minus the network's first recorded spectrum
     change_of_X      the same of a record column X
     X                any record column that holds a list of numbers, such as spectrum_hidden or readout_growth
+    mean_exponent    of a look: the mean of all exponents, at every position
+
+Of a look `spectrum` is the leading exponents, and the index is normalised by their number.
 
 An exponent of -inf (a direction that dies exactly, such as a dead unit's) and one beyond `trusted_count` have no
 value here: they are NaN, which means "not recorded" to all that follows.
@@ -23,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from aelle.embedding.dataset import EmbeddingError
-from aelle.records import resample_rows
+from aelle.records import looked, resample_rows
 from aelle.words import hint
 
 _COLUMNS = {"spectrum": "spectrum", "temporal_std": "spectrum_std", "standard_error": "spectrum_se"}
@@ -76,7 +79,7 @@ def require_channels(rows: pd.DataFrame, channels: Sequence[str]) -> None:
     """
     for channel in channels:
         column = column_of(channel)
-        if column in _COLUMNS.values() or (column in rows and rows[column].map(_is_list).any()):
+        if column in _COLUMNS.values() or recorded(rows, channel).any():
             continue
         lists = [str(name) for name in rows if rows[name].map(_is_list).any()]
         lists = [name for name in lists if name not in _COLUMNS.values()]
@@ -99,7 +102,7 @@ def recorded(rows: pd.DataFrame, channel: str) -> np.ndarray:
     column = column_of(channel)
     if column not in rows:
         return np.zeros(len(rows), dtype=bool)
-    return np.array([_is_list(value) and len(value) > 0 for value in rows[column]], dtype=bool)
+    return np.array([len(_numbers(value)) > 0 for value in rows[column]], dtype=bool)
 
 
 def resample(spectra: Sequence[np.ndarray], length: int) -> np.ndarray:
@@ -118,8 +121,14 @@ def summaries(rows: pd.DataFrame) -> np.ndarray:
 
     λ₁; the mean of the trusted exponents and their standard deviation; the sum of the positive ones and the
     Kaplan-Yorke dimension, both per exponent; the share of trusted exponents, the rest being -inf or noise.
+    A look knows the first two alone, the mean being that of all exponents; the others are NaN.
     """
-    return np.array([_summary(values) for values in _trusted_values(rows, "spectrum")]).reshape(-1, 6)
+    found = np.array([_summary(values) for values in _trusted_values(rows, "spectrum")]).reshape(-1, 6)
+    looks = (looked(rows) == "economy").to_numpy()
+    if looks.any():
+        found[looks, 1] = rows.loc[looks, "mean_exponent"].astype(float).replace([-np.inf, np.inf], np.nan)
+        found[looks, 2:] = np.nan
+    return found
 
 
 def _summary(spectrum: np.ndarray) -> list[float]:
@@ -150,13 +159,19 @@ def _trusted_values(rows: pd.DataFrame, column: str) -> list[np.ndarray]:
 
 
 def _values(recorded: object, column: str, trusted: float | None) -> np.ndarray:
-    if not _is_list(recorded) or len(recorded) == 0:  # type: ignore[arg-type]
+    values = _numbers(recorded)
+    if len(values) == 0:
         return np.full(1, np.nan)
-    values = np.array(recorded, dtype=float)
     values[~np.isfinite(values)] = np.nan
     if trusted is not None and not pd.isna(trusted):
         values[int(trusted) :] = np.nan
     return np.log(np.maximum(values, _SMALLEST)) if column in _LOGARITHMIC else values
+
+
+def _numbers(recorded: object) -> np.ndarray:
+    """A copy of a recorded list, or of the one number that stands for it; empty where nothing was recorded."""
+    single = isinstance(recorded, float) and not np.isnan(recorded)
+    return np.array(recorded, dtype=float, ndmin=1) if single or _is_list(recorded) else np.empty(0)
 
 
 def _is_list(value: object) -> bool:

@@ -26,7 +26,16 @@ from aelle.embedding.dataset import EmbeddingError, read_experiment, spectrum_ro
 from aelle.embedding.ensemble_files import members_from, tensors_of
 from aelle.embedding.members import FittedMembers, Transforms
 from aelle.embedding.optimise import single_threaded
-from aelle.records import BLANK, ExperimentFolder, RecordsError, fill, read_bytes, write_bytes, write_json
+from aelle.records import (
+    BLANK,
+    ExperimentFolder,
+    RecordsError,
+    fill,
+    looked,
+    read_bytes,
+    write_bytes,
+    write_json,
+)
 from aelle.words import first_line
 
 FORMAT = "aelle autoencoder 3"
@@ -108,8 +117,9 @@ class FittedAutoencoder:
         return spectra
 
     def _check(self, records: pd.DataFrame) -> None:
-        for column in ("task", "spectrum_state", "spectrum_inputs"):
-            found = set(records[column].dropna().unique()) - {self.about[column]}
+        described = records[["task", "spectrum_state", "spectrum_inputs"]].assign(look=looked(records))
+        for column in map(str, described):
+            found = set(described[column].dropna().unique()) - {self.about[column]}
             if found:
                 raise EmbeddingError(
                     f"the autoencoder was trained on {column} {self.about[column]!r}, "
@@ -209,4 +219,5 @@ def _rebuild(content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) ->
     split = {name: [str(i) for i in content["split"][name]] for name in ("training", "validation")}
     members = members_from(content, [Transforms.from_json(content["transform"])], weights)
     about = {name: str(content[name]) for name in ("experiment", "task", "spectrum_state", "spectrum_inputs")}
+    about["look"] = str(content.get("look", "full"))  # which earlier versions did not say
     return FittedAutoencoder(members, members.model.settings, about, split)

@@ -14,10 +14,18 @@ import pandas as pd
 
 from aelle.config import ConfigError, Experiment, load_experiment
 from aelle.hyperparameters import NAMES
-from aelle.records import ExperimentFolder, Metric, RecordsError, outcomes, read_records
+from aelle.records import (
+    ExperimentFolder,
+    Metric,
+    RecordsError,
+    known_exponents,
+    looks_of,
+    outcomes,
+    read_records,
+)
 
 MINIMUM_NETWORKS = 20
-SPECTRUM_COLUMNS = ("spectrum", "spectrum_se", "spectrum_std", "trusted_count")
+SPECTRUM_COLUMNS = ("spectrum", "spectrum_se", "spectrum_std", "trusted_count", "mean_exponent")
 _UNIFORM = {
     "experiment": "experiments",
     "task": "tasks",
@@ -75,10 +83,12 @@ class SpectraDataset:
         networks: one row a network, indexed by network_id: hyperparameters, `target` in metric units (a
             diverged network has the worst finished value), `diverged`.
         spectra: one row a spectrum, sorted by network and epoch: network_id, `network` (position in
-            `networks`), epoch, and the columns of `SPECTRUM_COLUMNS` (ragged arrays, nats per step).
+            `networks`), epoch, and the columns of `SPECTRUM_COLUMNS` (ragged arrays, nats per step). Of a look
+            `spectrum` holds the leading exponents, which are what is known of it.
         records: all records of these networks (learning curves, weight statistics), sorted likewise.
         metric: the metric's name and direction.
         state, inputs: state convention and driving inputs of all spectra.
+        look: "full", or "economy" where they are looks.
         excluded: why networks were left out → how many.
     """
 
@@ -89,6 +99,7 @@ class SpectraDataset:
     metric: Metric
     state: str
     inputs: str
+    look: str = "full"
     excluded: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -181,6 +192,7 @@ def load_dataset(folder: ExperimentFolder, target: Literal["final", "best"] | No
         metric=metric,
         state=described["spectrum_state"],
         inputs=described["spectrum_inputs"],
+        look=looks_of(records)[0],
         excluded=excluded,
     )
 
@@ -198,12 +210,13 @@ def read_experiment(folder: ExperimentFolder) -> Experiment:
 
 
 def spectrum_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """Select the rows that hold a usable spectrum: at least one exponent and none of them NaN or +inf.
+    """Select the rows that hold a usable spectrum or look: at least one exponent and none of them NaN or +inf.
 
-    All list-valued columns come along.
+    All list-valued columns come along; `spectrum` is what is known of the exponents, of a look the leading ones.
     """
     columns = ["network_id", "epoch", *SPECTRUM_COLUMNS, *_further_lists(records)]
-    rows = records.loc[records["spectrum"].notna(), columns]
+    known = known_exponents(records)
+    rows = records.assign(spectrum=known).reindex(columns=columns)[known.notna()]
     usable = [len(s) > 0 and not np.isnan(s).any() and not np.isposinf(s).any() for s in rows["spectrum"]]
     return rows[np.array(usable, dtype=bool)].reset_index(drop=True)
 
@@ -233,6 +246,10 @@ def _one_of_each(records: pd.DataFrame, experiment: Experiment) -> dict[str, str
             missing = "no spectrum" if column.startswith("spectrum") else f"no {column}"
             raise EmbeddingError(f"the records hold {missing} yet; let `aelle collect` finish")
         values[column] = found[0]
+    if len(looks_of(records)) > 1:
+        raise EmbeddingError(
+            "the records mix full spectra and economy looks; keep each in a folder of its own"
+        )
     if values["experiment"] != experiment.name:
         raise RecordsError(
             f"the records are of experiment {values['experiment']!r}, but experiment.toml describes {experiment.name!r}"

@@ -111,6 +111,7 @@ def fit_autoencoder(
             "task": dataset.experiment.task.name,
             "spectrum_state": dataset.state,
             "spectrum_inputs": dataset.inputs,
+            "look": dataset.look,
         },
         split={"training": ids[split.training].tolist(), "validation": ids[split.validation].tolist()},
     )

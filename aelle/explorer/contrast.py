@@ -126,8 +126,9 @@ def exponents_in_words(data: ExplorerData, groups: Sequence[Group], epoch: int) 
         own = records[_among(data, records, group.networks)]
         largest, mean = (own[name].dropna() for name in ("lambda_max", "lambda_mean"))
         if len(largest):
+            mean_in_words = f"mean exponent {mean.median():.3g}, " if len(mean) else ""
             parts.append(
-                f"{group.name}: median λ₁ {largest.median():.3g}, mean exponent {mean.median():.3g}, "
+                f"{group.name}: median λ₁ {largest.median():.3g}, {mean_in_words}"
                 f"{(largest > 0).mean():.0%} with λ₁ above zero"
             )
     return "; ".join(parts) + "." if parts else "No spectra were taken at this epoch."

@@ -25,6 +25,8 @@ from aelle.records import (
     ExperimentFolder,
     Metric,
     RecordsError,
+    known_exponents,
+    looks_of,
     open_parquet,
     out_of_step,
     outcomes,
@@ -33,7 +35,8 @@ from aelle.records import (
 )
 
 LATENT = re.compile(r"latent_(\d+)$")
-_SCALARS = [field.name for field in SCHEMA if not pa.types.is_nested(field.type)]
+_SCALARS = [f.name for f in SCHEMA if not pa.types.is_nested(f.type) and f.name != "mean_exponent"]
+_OF_FULL_SPECTRA = ["positive_exponents", "trusted_count", "certificate"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,12 @@ class ExplorerData:
     folder: ExperimentFolder
     networks: pd.DataFrame  # one row a network, in the order of numbers: identity, hyperparameters, outcome
     records: pd.DataFrame  # one row a network and epoch: scalars, and summaries of the spectrum
-    spectra: Ragged  # the spectrum of each row of `records`
+    spectra: Ragged  # what is known of the exponents of each row of `records`: its spectrum, of a look the leading ones
     points: pd.DataFrame  # one row a latent: latent_0.., plus the columns of `records`; empty without latents
     predictions: pd.DataFrame  # method, epoch, network, actual, predicted, lower, upper
     report: dict[str, Any]
     unreadable: tuple[str, ...] = field(default=())  # what could not be shown, in words
+    look: str = "full"  # or "economy": `spectra` are the leading exponents of looks
     _kept: dict[Any, Any] = field(
         default_factory=dict, repr=False, compare=False
     )  # computed once, by what it is
@@ -82,6 +86,11 @@ class ExplorerData:
         """The epochs at which there are spectra."""
         return sorted(int(epoch) for epoch in self.records["epoch"][self.spectra.lengths > 0].unique())
 
+    @property
+    def exponents_title(self) -> str:
+        """What the exponents of one network are, as a title says it."""
+        return "Leading exponents" if self.look == "economy" else "Lyapunov spectrum"
+
     def kept(self, key: Any, compute: Callable[[], Any]) -> Any:
         """What `compute` gives, computed once for these data. Two threads at once may both compute it."""
         if key not in self._kept:
@@ -113,11 +122,16 @@ def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
         ExplorerError: for a folder without records, or files that cannot be read.
     """
     try:
-        records = read_records(folder, [*_SCALARS, "spectrum"])
+        records = read_records(folder, [*_SCALARS, "spectrum", "leading_exponents", "mean_exponent"])
     except RecordsError as error:
         raise ExplorerError(str(error)) from error
-    spectra = Ragged.from_lists(records.pop("spectrum"))
+    look = "economy" if "economy" in looks_of(records) else "full"
+    spectra = Ragged.from_lists(known_exponents(records))
     _summarise_spectra(records, spectra)
+    mean = records.pop("mean_exponent").astype(float)
+    records = records.drop(columns=["spectrum", "leading_exponents"])
+    if look == "economy":
+        records = records.assign(lambda_mean=mean.where(np.isfinite(mean))).drop(columns=_OF_FULL_SPECTRA)
     ids = pd.Index(known).append(pd.Index(sorted(set(records["network_id"]) - set(known))))
     records.insert(0, "network", ids.get_indexer(pd.Index(records["network_id"])))
     networks = _networks(records, _final_epoch(folder)).reindex(range(len(ids)))
@@ -127,7 +141,7 @@ def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
     predictions = _predictions(folder, ids, notes)
     _add_interval_width(points, predictions)
     return ExplorerData(
-        folder, networks, records, spectra, points, predictions, _report(folder, notes), tuple(notes)
+        folder, networks, records, spectra, points, predictions, _report(folder, notes), tuple(notes), look
     )
 
 

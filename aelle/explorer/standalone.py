@@ -74,6 +74,7 @@ def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
         "facts": experiment_facts(data),
         "headline": str(data.report.get("headline", "")),
         "notes": "; ".join(data.unreadable),
+        "exponents_title": data.exponents_title,
         "ids": data.networks["network_id"].astype(str).tolist(),
         "about": [about_network(data, network) for network in data.networks.index],
         "epochs": data.point_epochs,

@@ -16,7 +16,8 @@ def experiment_facts(data: ExplorerData) -> str:
     epochs = data.spectrum_epochs
     if epochs:
         shown = ", ".join(map(str, epochs)) if len(epochs) <= 6 else f"{epochs[0]} to {epochs[-1]}"
-        facts.append(f"spectra at epoch{'s' if len(epochs) > 1 else ''} {shown}")
+        taken = "looks" if data.look == "economy" else "spectra"
+        facts.append(f"{taken} at epoch{'s' if len(epochs) > 1 else ''} {shown}")
     bad = data.networks["outcome"].value_counts()
     facts += [f"{bad[name]} {name}" for name in OUTCOMES if name in bad and name != "ok"]
     return " · ".join(facts)

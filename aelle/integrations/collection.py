@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from aelle.integrations.rule import IntegrationError, PredictsFinalMetric, PruningRule, require_fit
 from aelle.prediction.predictor import Predictor
+from aelle.records import SCHEMA
+
+_LISTS = [field.name for field in SCHEMA if field.type == pa.list_(pa.float32())]
 
 
 class RecordsPruner:
@@ -41,14 +45,16 @@ class RecordsPruner:
         kept = self.__dict__ | {"_seen": {}}
         return kept | {"_loaded": None} if isinstance(self._source, str | Path) else kept
 
-    def require_fit(self, *, task: str, spectrum_state: str, epochs: Sequence[int]) -> None:
+    def require_fit(
+        self, *, task: str, spectrum_state: str, epochs: Sequence[int], look: str = "full"
+    ) -> None:
         """Check the predictor against the experiment it is to prune; `epochs` are those with spectra.
 
         Raises:
             IntegrationError: where they do not fit together.
             PredictorError: where the folder holds no predictor.
         """
-        require_fit(self.predictor, task=task, spectrum_state=spectrum_state)
+        require_fit(self.predictor, task=task, spectrum_state=spectrum_state, look=look)
         if not any(epoch in epochs and epoch >= self.rule.first_epoch for epoch in self.predictor.epochs):
             raise IntegrationError(
                 f"the predictor knows the epochs {', '.join(map(str, self.predictor.epochs))}, but spectra are "
@@ -62,7 +68,7 @@ class RecordsPruner:
         for row in rows:
             self._seen.setdefault(row["network_id"], []).append(_as_recorded(row))
         epoch = int(rows[0]["epoch"])
-        due = [row["network_id"] for row in rows if row["status"] == "ok" and row.get("spectrum") is not None]
+        due = [row["network_id"] for row in rows if row["status"] == "ok" and _was_looked_at(row)]
         if epoch not in self.predictor.epochs or not due:
             return {}
         seen = pd.DataFrame([row for network in due for row in self._seen[network]])
@@ -73,7 +79,10 @@ class RecordsPruner:
 
 def _as_recorded(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row in the precision of records, so that a resumed collection prunes what an uninterrupted one does."""
-    lists = ("spectrum", "spectrum_se", "spectrum_std")
     return dict(row) | {
-        name: np.asarray(row[name], np.float32) for name in lists if row.get(name) is not None
+        name: np.asarray(row[name], np.float32) for name in _LISTS if row.get(name) is not None
     }
+
+
+def _was_looked_at(row: Mapping[str, Any]) -> bool:
+    return any(row.get(name) is not None for name in ("spectrum", "leading_exponents"))

@@ -156,6 +156,7 @@ def require_fit(
     metric_name: str | None = None,
     higher_is_better: bool | None = None,
     spectrum_state: str | None = None,
+    look: str | None = None,
 ) -> None:
     """Check a predictor against what it is to be used on; None leaves a point unchecked.
 
@@ -167,6 +168,7 @@ def require_fit(
         ("metric", predictor.metric_name, metric_name),
         ("direction of the metric", _direction(predictor.higher_is_better), _direction(higher_is_better)),
         ("state convention of the spectrum", predictor.spectrum_state, spectrum_state),
+        ("[spectrum] look", look_of(predictor), look),
     )
     for what, learnt, asked in points:
         if asked is not None and asked != learnt:
@@ -174,6 +176,11 @@ def require_fit(
                 f"the predictor was fitted with the {what} {learnt!r} and cannot be used with {asked!r}; "
                 "fit one on records of the same kind"
             )
+
+
+def look_of(predictor: PredictsFinalMetric) -> str:
+    """What a predictor reads, "full" spectra or "economy" looks; full spectra where it does not say."""
+    return str(getattr(predictor, "look", "full"))
 
 
 def _direction(higher_is_better: bool | None) -> str | None:

@@ -13,13 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from aelle.hyperparameters import NAMES, SHAPE
+from aelle.integrations.measures import EconomyLook, WholeSpectrum, exponents_of
 from aelle.integrations.reading import as_mapping, finite
-from aelle.integrations.rule import IntegrationError, PredictsFinalMetric, PruningRule, Verdict, require_fit
+from aelle.integrations.rule import (
+    IntegrationError,
+    PredictsFinalMetric,
+    PruningRule,
+    Verdict,
+    look_of,
+    require_fit,
+)
 from aelle.modules.wrappers import unwrapped
 from aelle.prediction.predictor import Predictor
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.convert import cells_of
-from aelle.spectra import LyapunovSpectrum, lyapunov_spectrum, readout_growth
+from aelle.spectra import Look, LyapunovSpectrum
 
 _TOLD = tuple(name for name in NAMES if name not in SHAPE)  # what a module does not show by itself
 _NETWORK_ID = "watched"
@@ -37,7 +45,11 @@ class SpectrumWatch:
                 print(verdict.reason)
                 break
 
-    A spectrum is taken, and paid for, at the predictor's epochs alone; at others the verdict is to go on. Each
+    What is taken is what the predictor learnt from. One fitted on economy looks (`[spectrum] look = "economy"`) takes
+    `aelle.look`, a few milliseconds, along `inputs`, or `sequences` where they are given, and needs the readout. One
+    fitted on full spectra takes those, each with its own warm-up.
+
+    It is taken, and paid for, at the predictor's epochs alone; at others the verdict is to go on. Each spectrum
     is measured from a state of zero after its own warm-up, as the spectra were that the predictor learnt from:
     starting from the last epoch's state and frame would save a third of the steps at most, and moved the
     exponents by about a standard error.
@@ -46,7 +58,8 @@ class SpectrumWatch:
         model: a torch.nn.RNN, GRU, LSTM or one of their Cells, or an aelle cell or network: the recurrent part
             of a larger model by itself. Its current weights are read at every call; it is never modified.
         inputs: sequences that drive it for its spectrum, as `aelle.lyapunov_spectrum` takes them: of the kind
-            and length (warm-up included) that the predictor's records were taken with.
+            and length (warm-up included) that the predictor's records were taken with. For looks these are some
+            of the task's own, from their first step to the one at which the readout answers.
         predictor: a `Predictor`, or the folder that holds one.
         rule: when to stop.
         warmup: steps of transient, the first ones of the inputs.
@@ -88,11 +101,15 @@ class SpectrumWatch:
         self.rule = rule or PruningRule()
         require_fit(self.predictor, task=task, metric_name=metric_name)
         self._described = _describe(cells_of(model, torch.float64), _checked(hyperparameters or {}))
-        # One step per sequence finds inputs that do not fit before an epoch has been trained.
-        lyapunov_spectrum(model, inputs, steps=1, k=1, warmup=0, state=self.predictor.spectrum_state)
-        self._check_growth()
+        self._measure: WholeSpectrum | EconomyLook
+        if look_of(self.predictor) == "economy":
+            self._measure = EconomyLook(model, inputs if sequences is None else sequences, readout)
+        else:
+            state = self.predictor.spectrum_state
+            self._measure = WholeSpectrum(model, inputs, warmup, readout, sequences, state)
+        self._measure.check()
         self._rows: list[dict[str, Any]] = []
-        self.spectra: dict[int, LyapunovSpectrum] = {}
+        self.spectra: dict[int, LyapunovSpectrum | Look] = {}
 
     def __call__(
         self,
@@ -131,9 +148,9 @@ class SpectrumWatch:
             return Verdict(
                 False, epoch, f"goes on at epoch {epoch}: the predictor knows the epochs {known} alone"
             )
-        spectrum = self._take(epoch)
-        row |= _columns(spectrum) | self._growth()
-        if not bool((spectrum.exponents < torch.inf).all()):
+        self.spectra[epoch], columns = self._measure.take()
+        row |= columns
+        if not bool((exponents_of(self.spectra[epoch]) < torch.inf).all()):
             row["status"] = "diverged"
             return Verdict(True, epoch, f"stopped at epoch {epoch}: the network's state grows without bound")
         prediction: dict[str, Any] = dict(self.predictor.predict(self.rows, epoch).iloc[0])
@@ -168,30 +185,6 @@ class SpectrumWatch:
                     raise IntegrationError(f"the saved watch was of {name} {row[name]!r}, not {value!r}")
         self._rows = [_as_seen(row) for row in given["rows"]]
 
-    def _take(self, epoch: int) -> LyapunovSpectrum:
-        state = self.predictor.spectrum_state
-        self.spectra[epoch] = lyapunov_spectrum(self.model, self.inputs, state=state, warmup=self.warmup)
-        return self.spectra[epoch]
-
-    def _check_growth(self) -> None:
-        """Refuse a readout without sequences, and the reverse, before an epoch has been trained."""
-        if self.sequences is None:
-            if self.readout is not None:
-                raise IntegrationError("a readout alone is of no use: pass sequences of the task with it")
-            return
-        if self.readout is None and getattr(self.model, "readout", None) is None:
-            raise IntegrationError(
-                "sequences are driven to the readout: pass readout=, the linear map that reads them"
-            )
-        readout_growth(self.model, self.sequences[:, :1], self.readout)
-
-    def _growth(self) -> dict[str, Any]:
-        """The column of readout growth, where it can be taken."""
-        if self.sequences is None:
-            return {}
-        growth = readout_growth(self.model, self.sequences, self.readout)
-        return {"readout_growth": growth.numpy().astype(np.float32)}
-
     def _convention(self) -> dict[str, Any]:
         predictor = self.predictor
         return {
@@ -200,20 +193,9 @@ class SpectrumWatch:
             "metric_name": predictor.metric_name,
             "higher_is_better": predictor.higher_is_better,
             "status": "ok",
-            "spectrum": None,
-            "spectrum_se": None,
-            "spectrum_std": None,
+            **dict.fromkeys(("spectrum", "spectrum_se", "spectrum_std", "trusted_count")),
             "spectrum_state": predictor.spectrum_state,
-            "trusted_count": None,
         }
-
-
-def _columns(spectrum: LyapunovSpectrum) -> dict[str, Any]:
-    """The columns of a record that a spectrum fills."""
-    arrays = (spectrum.exponents, spectrum.standard_error, spectrum.temporal_std)
-    lists = [values.cpu().numpy().astype(np.float32) for values in arrays]
-    names = ("spectrum", "spectrum_se", "spectrum_std")
-    return dict(zip(names, lists, strict=True)) | {"trusted_count": int(spectrum.trusted)}
 
 
 def _describe(cells: list[Cell], hyperparameters: Mapping[str, float]) -> dict[str, Any]:

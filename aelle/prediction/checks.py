@@ -77,8 +77,11 @@ def require_one_unit(records: pd.DataFrame) -> None:
 def _require_one_state(dataset: SpectraDataset) -> None:
     """Refuse spectra whose length gives away that both state conventions are mixed under one name.
 
-    A network's spectrum has as many exponents a hidden unit as every other's of its architecture.
+    A network's spectrum has as many exponents a hidden unit as every other's of its architecture. A look has the
+    leading ones alone, always of the full state.
     """
+    if dataset.look == "economy":
+        return
     spectra, networks = dataset.spectra, dataset.networks
     place = networks.iloc[spectra["network"]]
     units = (place["hidden_size"] * place["num_layers"]).to_numpy(float)
@@ -102,6 +105,8 @@ def _other_scales(dataset: SpectraDataset) -> list[str]:
     Sums instead of means over steps, or a rate per unit of time, differ so; bits differ from nats by 1.44 alone,
     which no spread of exponents gives away.
     """
+    if dataset.look == "economy":  # the leading exponents alone do not tell
+        return []
     first = dataset.records.dropna(subset=["spectrum"]).groupby("network_id").first()
     size = [
         np.median(np.abs(s[np.isfinite(s)])) if np.isfinite(s).any() else np.nan for s in first["spectrum"]

@@ -118,6 +118,7 @@ def report_of(
         comparisons=comparisons,
         costs=[costs_at(dataset, epoch) for epoch in epochs],
         warnings=warnings_of(dataset),
+        look=dataset.look,
     )
 
 

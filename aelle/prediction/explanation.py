@@ -12,6 +12,7 @@ import pandas as pd
 from aelle.prediction.aelle import FittedAelle
 from aelle.prediction.occlusion import BANDS, GROWTH, MedianSpectra, band_of, exponents_in_words
 from aelle.prediction.table import CURVES, Table
+from aelle.records import looks_of
 
 _SMALLEST = 0.005  # of the range of outcomes; what moves less is not worth naming
 _NAMED = 2
@@ -29,6 +30,10 @@ class Explainer:
         length = self.method.reader.ensembles[0].model.settings.length
         return MedianSpectra.fit(self.method.training.spectra, length)
 
+    @cached_property
+    def _seen(self) -> str:
+        return "look" if "economy" in looks_of(self.method.training.spectra) else "spectrum"
+
     def describe(self, table: Table, explain: bool) -> pd.DataFrame:
         """Say of networks that can be predicted why, what is used and what to beware of; one row each.
 
@@ -36,7 +41,7 @@ class Explainer:
         """
         read: dict[int, tuple[tuple[int, ...], str]] = {}  # views and what else is used, by position
         for (views, known), chosen in self.method.groups(table).items():
-            words = ", ".join(("spectrum", *known))
+            words = ", ".join((self._seen, *known))
             read |= dict.fromkeys(np.flatnonzero(chosen).tolist(), (views, words))
         views_read, used = zip(*(read[i] for i in range(len(table))), strict=True)
         why = self._why(table) if explain else [""] * len(table)
@@ -117,7 +122,9 @@ class Explainer:
             if pd.notna(size) and not smallest <= size <= largest:
                 words.append(f"size {int(size)} lies outside {int(smallest)} to {int(largest)}")
             if self.medians.outside(spectra[i], table.epoch):
-                words.append("its spectrum lies outside all that were learnt from: another unit or drive?")
+                words.append(
+                    f"its {self._seen} lies outside all that were learnt from: another unit or drive?"
+                )
             if missing := _unread(self.method.reader.views, views[i]):
                 words.append(f"read without {', '.join(missing)}, which its records lack")
             found.append("; ".join(words))

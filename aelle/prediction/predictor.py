@@ -29,9 +29,11 @@ from aelle.prediction.folds import prediction_epochs
 from aelle.prediction.ladder import method_named
 from aelle.prediction.method import FittedMethod
 from aelle.prediction.table import Table
-from aelle.records import Metric
+from aelle.records import Metric, looks_of
 
 __all__ = ["Predictor", "PredictorError"]
+
+_IN_WORDS = {"full": "full spectra", "economy": "economy looks"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class Predictor:
         """Write the predictor: safetensors, Parquet, TOML and JSON; the description comes last."""
         conventions = {"spectrum_state": self.spectrum_state, "spectrum_inputs": self.spectrum_inputs}
         predictor_files.save(Path(folder), self.experiment, conventions, self.method_name, self.method)
+
+    @property
+    def look(self) -> str:
+        """ "full" where it reads whole spectra, "economy" where it reads looks (`aelle.look`)."""
+        return looks_of(self.training.spectra)[0]
 
     @property
     def training(self) -> Table:
@@ -149,7 +156,7 @@ class Predictor:
             it, or why nothing can be predicted), used (what the prediction rests on), warning.
 
         Raises:
-            PredictorError: for another task, metric or convention of the spectrum, or an unknown epoch.
+            PredictorError: for another task, metric, look or convention of the spectrum, or an unknown epoch.
         """
         self._check(rows, epoch)
         table = Table.of_records(
@@ -188,6 +195,12 @@ class Predictor:
                 f"the predictor was fitted for the epochs {', '.join(map(str, self.epochs))}, not for epoch {epoch}"
             )
         require_one_unit(rows)
+        for other in set(looks_of(rows[rows["epoch"] <= epoch] if "epoch" in rows else rows)) - {self.look}:
+            have, needs = (_IN_WORDS[look] for look in (other, self.look))
+            raise PredictorError(
+                f"the predictor was fitted on {needs}, the records hold {have}; use one fitted on {have}, or collect "
+                f'records with [spectrum] look = "{self.look}"'
+            )
         asked: Sequence[tuple[str, str, object]] = (
             ("task", "task", self.task),
             ("metric_name", "metric", self.metric_name),

@@ -56,6 +56,7 @@ class Report:
     interval: float
     costs: list[dict[str, Any]]
     warnings: list[str]
+    look: str = "full"
 
     def rows_at(self, epoch: int) -> list[dict[str, Any]]:
         """Return the rows of one epoch, in the order of the ladder."""
@@ -94,6 +95,7 @@ def counts_of(report: Report) -> str:
         f"{report.folds} folds by {report.leave_out}; {report.diverged} diverged (counted as the worst), "
         f"left out: {left_out}; without a spectrum: {missing}; "
         f"{report.infinite_exponents} exponents of -inf floored"
+        + ("; economy looks: the spectrum is their leading exponents" if report.look == "economy" else "")
     )
 
 

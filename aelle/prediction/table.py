@@ -32,7 +32,8 @@ class Table:
             that have ended also `target` in metric units and `diverged`, as `SpectraDataset.networks` has them.
         records: one row per network and epoch, sorted so: network_id, `network` (position in `networks`), epoch,
             status, the curves, weight_statistics.
-        spectra: one row per usable spectrum, sorted likewise: network_id, network, epoch, and lists of numbers.
+        spectra: one row per usable spectrum, sorted likewise: network_id, network, epoch, and lists of numbers; of
+            looks `spectrum` is the leading exponents.
         epoch: the last epoch of which anything is known.
         epochs: the epochs with spectra at which predictions are made, ascending.
         final_epoch: the last epoch of training.
@@ -74,7 +75,9 @@ class Table:
         Raises:
             PredictorError: where a column is missing without which nothing can be said.
         """
-        for name in ("network_id", "epoch", "spectrum"):
+        if "leading_exponents" not in records and "spectrum" not in records:
+            raise PredictorError("the records lack the column 'spectrum', or 'leading_exponents' of looks")
+        for name in ("network_id", "epoch"):
             if name not in records:
                 raise PredictorError(f"the records lack the column {name!r}")
         ids = pd.Index(np.sort(records["network_id"].unique()), name="network_id")

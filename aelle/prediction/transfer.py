@@ -159,6 +159,7 @@ def _require_comparable(datasets: Sequence[SpectraDataset]) -> None:
     for words, found in (
         ("state conventions", {d.state for d in datasets}),
         ("driving inputs", {d.inputs for d in datasets}),
+        ("looks", {d.look for d in datasets}),
     ):
         if len(found) > 1:
             raise PredictionError(f"the folders hold spectra of several {words} ({', '.join(sorted(found))})")

@@ -25,12 +25,14 @@ class Records(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         varying = [name for name in _BRIEFLY if name in self and self[name].nunique(dropna=False) > 1]
-        names = [name for name in ("network_id", "epoch", *varying, "spectrum") if name in self]
+        look = "leading_exponents" in self and self["leading_exponents"].notna().any()
+        exponents = "leading_exponents" if look else "spectrum"
+        names = [name for name in ("network_id", "epoch", *varying, exponents) if name in self]
         shown = pd.DataFrame(self[names].head(8))
-        if "spectrum" in shown:
-            shown["spectrum"] = [
+        if exponents in shown:
+            shown[exponents] = [
                 "" if s is None or not len(s) else f"{len(s)} exponents from {s[0]:.3f}"
-                for s in shown["spectrum"]
+                for s in shown[exponents]
             ]
         words = [f"{len(self):,} records"]
         if "network_id" in self:

@@ -40,6 +40,9 @@ SCHEMA = pa.schema(
         ("spectrum_last_layer", pa.list_(pa.float32())),
         ("readout_growth", pa.list_(pa.float32())),  # nats at each of growth_lags(sequence length)
         ("also_seconds", pa.float64()),  # what these cost together
+        # Of a look, [spectrum] look = "economy", in place of `spectrum`; it has `readout_growth` too.
+        ("leading_exponents", pa.list_(pa.float32())),  # finite-time exponents, descending, nats per step
+        ("mean_exponent", pa.float64()),  # of all exponents; null without a closed form of the determinant
         ("cause", pa.string()),  # why the network failed or was stopped, on the row where it was
         ("cause_at", pa.string()),  # of a failure: file and line
     ]
@@ -52,6 +55,8 @@ LATER_COLUMNS = (
     "spectrum_last_layer",
     "readout_growth",
     "also_seconds",
+    "leading_exponents",
+    "mean_exponent",
     "cause",
     "cause_at",
 )

@@ -70,11 +70,15 @@ def _draw(app: Dash, source: Source) -> None:
         theme, data, focus = theme_named(asked["theme"]), source.data, asked["focus"]
         if data is None or focus is None or focus not in data.networks.index:
             blank = message("Click a point on the map, or find a network by its id")
-            return blank, blank, "Lyapunov spectrum", "Learning curve"
+            title = "Lyapunov spectrum" if data is None else data.exponents_title
+            return blank, blank, title, "Learning curve"
         name = str(data.networks["network_id"][focus])
         return (
             spectra_over_epochs(spectra_over_epochs_info(data, focus), theme),
             learning_curves(learning_curves_info(data, focus), theme),
-            ["Lyapunov spectrum ", html.Span(f"of {name}: {about_network(data, focus)}", className="of")],
+            [
+                f"{data.exponents_title} ",
+                html.Span(f"of {name}: {about_network(data, focus)}", className="of"),
+            ],
             ["Learning curve ", html.Span(f"of {name}", className="of")],
         )

@@ -140,7 +140,10 @@ def _bands(app: Dash, source: Source) -> None:
         return (
             spectrum_bands(bands, theme, log_index=asked["scale"] == "log"),
             curve_bands(curve_bands_info(data, groups), data.metric_name, theme),
-            ["Lyapunov spectra ", html.Span(f"epoch {epoch}, mean and inner 80\u00a0%", className="of")],
+            [
+                f"{'Leading exponents' if data.look == 'economy' else 'Lyapunov spectra'} ",
+                html.Span(f"epoch {epoch}, mean and inner 80\u00a0%", className="of"),
+            ],
             exponents_in_words(data, groups, epoch),
         )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aelle.explorer.callbacks.shared import epoch_at, message
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.errors import ExplorerError
-from aelle.explorer.figures.spectra import decoded_spectrum
+from aelle.explorer.figures.spectra import decoded_spectrum, index_title
 from aelle.explorer.source import Source
 from aelle.explorer.summary import how_it_ended
 from aelle.explorer.theme import Theme, theme_named
@@ -115,9 +115,9 @@ def _spectra(data: ExplorerData, here: Walker, focus: int | None, epoch: int, th
     rows = data.rows_of(network)
     at = rows[data.records["epoch"].to_numpy()[rows] == epoch]
     real = data.spectra[int(at[0])] if len(at) else np.empty(0, np.float32)
-    return decoded_spectrum(
-        here.spectrum, real, str(data.networks["network_id"][network]), theme, seen=here.seen
-    )
+    name = str(data.networks["network_id"][network])
+    axis_title = index_title(data)
+    return decoded_spectrum(here.spectrum, real, name, theme, seen=here.seen, axis_title=axis_title)
 
 
 def _nearest(data: ExplorerData, here: Walker) -> list[Any]:

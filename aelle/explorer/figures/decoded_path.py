@@ -49,9 +49,11 @@ def decoded_path_info(
     return DecodedPath(share, index, exponents, decoder.predicted(latents, epoch), data.metric_name)
 
 
-def decoded_path(info: DecodedPath, theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
+def decoded_path(
+    info: DecodedPath, theme: Theme = LIGHT, *, title: str = "", axis_title: str = NORMALISED_INDEX
+) -> go.Figure:
     """Draw the decoded spectra, from dark (start) to bright (end)."""
-    figure = go.Figure(layout=spectrum_layout(theme, title, NORMALISED_INDEX))
+    figure = go.Figure(layout=spectrum_layout(theme, title, axis_title))
     colours = epoch_colours(len(info.share), theme)
     for share, values, predicted, colour in zip(
         info.share, info.exponents, info.predicted, colours, strict=True

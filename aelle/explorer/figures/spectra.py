@@ -19,7 +19,13 @@ from aelle.records import normalised_index
 
 EXPONENT = "λ (nats per step)"
 NORMALISED_INDEX = "normalised index (i − ½) / n"
+OF_LEADING = "normalised index (i − ½) / k of the k leading exponents"
 _RESOLUTION = 64
+
+
+def index_title(data: ExplorerData) -> str:
+    """What the normalised index of an experiment's exponents is normalised by."""
+    return OF_LEADING if data.look == "economy" else NORMALISED_INDEX
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Band:
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    index_title: str = NORMALISED_INDEX
 
 
 def spectrum_bands_info(data: ExplorerData, groups: Sequence[Group], epoch: int) -> list[Band]:
@@ -89,7 +96,7 @@ def spectrum_bands_info(data: ExplorerData, groups: Sequence[Group], epoch: int)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(shown, np.nansum(own, axis=0, dtype=np.float64) / counts, np.nan)
         low[~shown] = high[~shown] = np.nan
-        bands.append(Band(group.name, group.colour, len(own), index, mean, low, high))
+        bands.append(Band(group.name, group.colour, len(own), index, mean, low, high, index_title(data)))
     return bands
 
 
@@ -109,7 +116,8 @@ def spectrum_bands(
     bands: Sequence[Band], theme: Theme = LIGHT, *, title: str = "", log_index: bool = False
 ) -> go.Figure:
     """Draw the mean spectrum of each group, its band behind it."""
-    figure = go.Figure(layout=spectrum_layout(theme, title, NORMALISED_INDEX, log_index))
+    axis_title = bands[0].index_title if bands else NORMALISED_INDEX
+    figure = go.Figure(layout=spectrum_layout(theme, title, axis_title, log_index))
     for band in bands:
         add_band(
             figure,
@@ -131,9 +139,10 @@ def decoded_spectrum(
     *,
     title: str = "",
     seen: bool = True,
+    axis_title: str = NORMALISED_INDEX,
 ) -> go.Figure:
     """Draw a decoded spectrum before a real one, over the normalised index; faint where no network is near (`seen`)."""
-    figure = go.Figure(layout=spectrum_layout(theme, title, NORMALISED_INDEX))
+    figure = go.Figure(layout=spectrum_layout(theme, title, axis_title))
     finite = np.isfinite(real)
     for values, label, colour, dash, opacity in (
         (np.where(finite, real, np.nan), f"recorded, {as_text(name)}", theme.muted, "dot", 1.0),

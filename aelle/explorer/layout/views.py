@@ -68,16 +68,21 @@ def _selection_bar() -> html.Div:
 
 
 def _views(data: ExplorerData, tab: str) -> list[html.Div]:
-    methods = methods_at(data)
+    methods, look = methods_at(data), data.look == "economy"
     method = menu("Method", "prediction-method", methods, methods[0] if methods else None)
     index = choice("Index", "index-scale", {"linear": "linear", "log": "log"}, "linear")
     table = html.Div(
         [html.H2("Networks", id="table-title"), html.Div(id="table", className="table")], className="panel"
     )
     contents = {
-        "network": (figure("spectra", "Lyapunov spectrum"), figure("curves", "Learning curve")),
+        "network": (figure("spectra", data.exponents_title), figure("curves", "Learning curve")),
         "selection": (
-            figure("bands", "Lyapunov spectra", index, html.P(id="bands-words", className="hint")),
+            figure(
+                "bands",
+                "Leading exponents" if look else "Lyapunov spectra",
+                index,
+                html.P(id="bands-words", className="hint"),
+            ),
             figure("curve-bands", "Learning curves"),
         ),
         "special": (
@@ -90,7 +95,7 @@ def _views(data: ExplorerData, tab: str) -> list[html.Div]:
             figure("predicted", "Predicted against actual", method, shape="square"),
             figure("ladder", "Ladder of methods"),
         ),
-        "walk": (_walk(), figure("decoded", "Decoded spectrum")),
+        "walk": (_walk(), figure("decoded", "Decoded leading exponents" if look else "Decoded spectrum")),
     }
     return [
         html.Div(list(parts), id=f"view-{name}", className=f"view {name}", hidden=name != tab)

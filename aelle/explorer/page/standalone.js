@@ -131,7 +131,7 @@
   function show(network) {
     view.network = network;
     const words = `${data.ids[network]}: ${data.about[network]}`;
-    $("spectra-title").textContent = "Lyapunov spectrum of " + words;
+    $("spectra-title").textContent = `${data.exponents_title} of ` + words;
     $("curves-title").textContent = "Learning curve of " + data.ids[network];
     $("search").value = data.ids[network];
     drawMap(); drawSpectra(); drawCurves();
