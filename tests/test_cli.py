@@ -150,13 +150,26 @@ def test_run_goes_from_a_toml_to_a_page(aelle, tmp_path):
     code, output, errors = aelle("run", file, "--output", folder.root, "--quiet", *overrides)
     assert code == 0, errors
     report = json.loads(folder.report.read_text())
-    assert report["headline"] in output
+    ending = output.split("\n\n")[-2:]  # the links, and one paragraph
+    assert ending[0].split() == [
+        "fast",
+        folder.page.resolve().as_uri(),
+        f"{folder.root.resolve().as_uri()}/report.html",
+    ]
+    assert ending[1].startswith(report["headline"])
+    assert ending[1].count("\n") == 1
+    assert "inside 90%" not in output  # tables are the report's
     assert report["networks"] == 48
     methods = {row["method"] for row in report["rows"]}
     assert {"last value", "hyperparameters only", "weight statistics", "AeLLE"} <= methods
     page = folder.page.read_text()
     assert "<html" in page
     assert "<script src=" not in page  # nothing is fetched; a browser test watches the network
+    code, output, errors = aelle("run", file, "--output", folder.root, "--quiet", "--json", *overrides)
+    assert code == 0, errors
+    (found,) = json.loads(output)["experiments"]
+    assert found["headline"] == report["headline"]
+    assert found["collection"]["statuses"] == {}  # nothing was left to do
     # Every later stage runs again alone, from files alone.
     shutil.rmtree(folder.autoencoder)
     assert aelle("train", folder.root, "--quiet")[0] == 0

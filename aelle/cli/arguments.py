@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,7 +23,16 @@ overrides = click.option(
 )
 output = click.option("--output", type=PATH, help="Folder to write to [default: artifacts/<name>].")
 quiet = click.option("--quiet", is_flag=True, help="Draw no progress bars.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of words.")
+
+
+def print_json(content: Any) -> None:
+    """Print one line of JSON, alone on standard output; what JSON has no number for is null."""
+    import json
+
+    from aelle.records import without_nan
+
+    click.echo(json.dumps(without_nan(content), allow_nan=False))
 
 
 def load(file: Path, output: Path | None, overrides: tuple[str, ...]) -> tuple[Experiment, ExperimentFolder]:

@@ -11,7 +11,8 @@ from aelle.cli import arguments
 
 @click.command()
 @arguments.folder
-def check(folder: Path) -> None:
+@arguments.as_json
+def check(folder: Path, as_json: bool) -> None:
     """Read every file of a folder, and say what is damaged, missing or out of step: one line per fault.
 
     Exit code 0 says that nothing is, 1 that something is.
@@ -19,6 +20,12 @@ def check(folder: Path) -> None:
     from aelle.collection.check import faults, without_digest
 
     existing = arguments.existing(folder)
+    if as_json:
+        found = list(faults(existing))
+        arguments.print_json({"faults": found, "without_digest": without_digest(existing)})
+        if found:
+            click.get_current_context().exit(1)
+        return
     count = 0
     for line in faults(existing):
         count += 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @arguments.output
 @arguments.overrides
 @arguments.quiet
+@arguments.as_json
 @click.option("--retry-failed", is_flag=True, help="Train again the networks that failed.")
 @click.option("--extend", is_flag=True, help="Add the networks of a wider search space to the folder.")
 @click.option(
@@ -56,6 +57,7 @@ def collect(
     output: Path | None,
     overrides: tuple[str, ...],
     quiet: bool,
+    as_json: bool,
     retry_failed: bool,
     extend: bool,
     allow_other_versions: bool,
@@ -78,27 +80,39 @@ def collect(
         experiment,
         folder,
         progress=not quiet,
+        say=not as_json,
         on_epoch=None if prune is None else _pruner(experiment, prune, prune_quantile, prune_by),
         retry_failed=retry_failed,
         extend=extend,
         allow_other_versions=allow_other_versions,
         engine=_cluster(engine, address, gpus),
     )
+    if as_json:
+        arguments.print_json(as_data(summary))
     if summary.statuses.get("failed"):
         click.get_current_context().exit(1)
 
 
-def collect_records(experiment: Experiment, folder: ExperimentFolder, **options: Any) -> CollectionSummary:
-    """Collect, and say how it went."""
+def collect_records(
+    experiment: Experiment, folder: ExperimentFolder, *, say: bool = True, **options: Any
+) -> CollectionSummary:
+    """Collect, and say how it went; without `say`, only what needs attention, on standard error."""
     from aelle.collection.collect import collect
 
     summary = collect(experiment, folder, **options)
-    click.echo(summary)
+    if say:
+        click.echo(summary)
     for note in summary.notes:
         click.echo(f"aelle: {note}", err=True)
     if summary.statuses.get("failed"):
         click.echo(f"aelle: why networks failed, and how to run them again: {folder.failures}", err=True)
     return summary
+
+
+def as_data(summary: CollectionSummary) -> dict[str, Any]:
+    """Plain data of what a collection did."""
+    names = ("networks", "statuses", "best_metric", "notes")
+    return {"folder": str(summary.folder.root), **{name: getattr(summary, name) for name in names}}
 
 
 def _cluster(engine: str, address: str | None, gpus: float) -> RayCluster | None:

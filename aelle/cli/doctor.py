@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 import shutil
@@ -52,7 +51,7 @@ def doctor(folder: Path, as_json: bool) -> None:
         raise ValueError(f"{folder}: is a file; give the folder that results go to")
     found = list(findings(folder))
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found]))
+        arguments.print_json([asdict(finding) for finding in found])
     else:
         width = max(len(finding.name) for finding in found)
         for finding in found:

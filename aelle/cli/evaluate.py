@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,10 @@ def evaluate(folders: tuple[Path, ...], quiet: bool, save: bool, as_json: bool) 
         found = evaluate_transfer([arguments.existing(folder) for folder in folders], progress=not quiet)
     else:
         found = evaluate_folder(arguments.existing(folders[0]), quiet, save)
-    click.echo(json.dumps(found.to_json(), allow_nan=False) if as_json else str(found))
+    if as_json:
+        arguments.print_json(found.to_json())
+    else:
+        click.echo(found)
     if save and not as_json:
         click.echo(f"wrote {folders[0] / 'predictor'}")
 

@@ -52,9 +52,10 @@ def _has_a_reader() -> bool:
     return sys.stdout.isatty() and bool(screen) and "SSH_CONNECTION" not in os.environ
 
 
-def write_page(folder: ExperimentFolder, path: Path) -> None:
+def write_page(folder: ExperimentFolder, path: Path, *, say: bool = True) -> None:
     """Write the page as one standalone file, and say where."""
     from aelle.explorer.standalone import write_html
 
     write_html(folder, path)
-    click.echo(f"wrote {path}")
+    if say:
+        click.echo(f"wrote {path}")

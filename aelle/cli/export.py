@@ -15,8 +15,13 @@ from aelle.cli import arguments
 @click.argument("out", type=arguments.PATH)
 @click.option("--to", type=click.Choice(["parquet", "projector"]), required=True, help="What OUT is read by.")
 @click.option("--projection", type=click.Choice(["pca", "umap"]), default="pca", show_default=True)
+@arguments.as_json
 def export(
-    folder: Path, out: Path, to: Literal["parquet", "projector"], projection: Literal["pca", "umap"]
+    folder: Path,
+    out: Path,
+    to: Literal["parquet", "projector"],
+    projection: Literal["pca", "umap"],
+    as_json: bool,
 ) -> None:
     """Write the latents for another tool.
 
@@ -28,5 +33,9 @@ def export(
     def say(line: str) -> None:
         click.echo(f"aelle: {line}", err=True)
 
-    for file in write_export(arguments.existing(folder), to, out, projection, say):
+    files = write_export(arguments.existing(folder), to, out, projection, say)
+    if as_json:
+        arguments.print_json({"files": [str(file) for file in files]})
+        return
+    for file in files:
         click.echo(f"wrote {file}")

@@ -25,7 +25,8 @@ from aelle.cli import arguments
 @click.option("--lower-is-better", is_flag=True, help="Less of the metric is better.")
 @click.option("--inputs", type=click.Choice(["validation", "noise"]), default="validation", show_default=True)
 @click.option("--task", default="imported", show_default=True, help="Name of what the networks learnt.")
-def import_(file: Path, output: Path | None, lower_is_better: bool, **declared: Any) -> None:
+@arguments.as_json
+def import_(file: Path, output: Path | None, lower_is_better: bool, as_json: bool, **declared: Any) -> None:
     """Take spectra computed elsewhere (.csv, .npz, .parquet) as an experiment's folder.
 
     One row is one network at one epoch: columns spectrum_1, spectrum_2, … (in NPZ an array `spectrum` of rows ×
@@ -34,4 +35,9 @@ def import_(file: Path, output: Path | None, lower_is_better: bool, **declared: 
     from aelle.interchange.importing import Declaration, import_spectra
 
     folder = output or Path("artifacts") / file.stem
-    click.echo(import_spectra(file, folder, Declaration(**declared, higher_is_better=not lower_is_better)))
+    found = import_spectra(file, folder, Declaration(**declared, higher_is_better=not lower_is_better))
+    if not as_json:
+        click.echo(found)
+        return
+    counts = {"networks": found.networks, "spectra": found.spectra, "epochs": found.epochs}
+    arguments.print_json({"folder": str(found.folder.root), **counts, "notes": found.notes})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -30,4 +29,7 @@ def predict(folder: Path, predictor: Path | None, epoch: int | None, as_json: bo
     from aelle.prediction.new_networks import predict as predict_networks
 
     found = predict_networks(arguments.existing(folder), predictor, epoch)
-    click.echo(json.dumps(found.to_json(), allow_nan=False) if as_json else str(found))
+    if as_json:
+        arguments.print_json(found.to_json())
+    else:
+        click.echo(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +77,7 @@ def spectrum(checkpoint: Path, plot: Path | None, as_json: bool, **options: Any)
         place: (module, _spectra(place, module, options)) for place, module in modules.items()
     }
     if as_json:
-        click.echo(json.dumps({"checkpoint": str(checkpoint), "modules": _as_data(found)}, allow_nan=False))
+        arguments.print_json({"checkpoint": str(checkpoint), "modules": _as_data(found)})
     else:
         click.echo("\n\n".join(_in_words(place, *each) for place, each in found.items()))
     if plot is not None:

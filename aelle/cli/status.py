@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -23,7 +22,10 @@ def status(folder: Path, as_json: bool, watch: bool) -> None:
         found = read_status(arguments.existing(folder))
         if watch and not as_json:
             click.clear()
-        click.echo(json.dumps(found.as_dict()) if as_json else str(found))
+        if as_json:
+            arguments.print_json(found.as_dict())
+        else:
+            click.echo(found)
         if not watch or not found.running:
             return
         time.sleep(2)

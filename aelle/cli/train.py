@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,25 @@ import click
 from aelle.cli import arguments
 
 if TYPE_CHECKING:
+    from aelle.embedding.fit import TrainSummary
     from aelle.records import ExperimentFolder
 
 
 @click.command()
 @arguments.folder
 @arguments.quiet
-def train(folder: Path, quiet: bool) -> None:
+@arguments.as_json
+def train(folder: Path, quiet: bool, as_json: bool) -> None:
     """Fit the autoencoder of spectra with its accuracy head."""
-    train_autoencoder(arguments.existing(folder), quiet)
+    found = train_autoencoder(arguments.existing(folder), quiet)
+    if as_json:
+        arguments.print_json(asdict(found))
+    else:
+        click.echo(found)
 
 
-def train_autoencoder(folder: ExperimentFolder, quiet: bool) -> None:
-    """Train, and say how it went."""
+def train_autoencoder(folder: ExperimentFolder, quiet: bool) -> TrainSummary:
+    """Train, and return how it went."""
     from aelle.embedding.fit import train
 
-    click.echo(train(folder, progress=not quiet))
+    return train(folder, progress=not quiet)
