@@ -224,7 +224,7 @@ def decoded_path(
 
 def _with_latents(experiment: Experiment, *columns: str | None) -> ExplorerData:
     data = open_data(experiment)
-    if data.points.empty:
+    if not data.has_latents:
         raise ExplorerError(f"{data.folder.root}: has no latents yet; run `aelle train {data.folder.root}`")
     unknown = [name for name in columns if name is not None and name not in data.points]
     if unknown:

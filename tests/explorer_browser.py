@@ -94,10 +94,11 @@ def wait_for_trace(page, name, graph="#map"):
 
 
 def points_on_screen(page, graph="#map"):
-    """Middle of every point of an SVG map, in pixels, in the order of the traces."""
+    """Middle of every point of an SVG map (not of rings and trails), in pixels, in the order of the traces."""
     return page.eval_on_selector_all(
         f"{graph} .scatterlayer .trace .points path",
-        "marks => marks.map(m => m.getBoundingClientRect()).map(r => [r.x + r.width / 2, r.y + r.height / 2])",
+        "marks => marks.filter(m => m.closest('.trace').__data__?.[0]?.trace.hoverinfo !== 'skip')"
+        ".map(m => m.getBoundingClientRect()).map(r => [r.x + r.width / 2, r.y + r.height / 2])",
     )
 
 

@@ -71,7 +71,7 @@ def test_points_are_seen_before_plotly_has_started(browser, address):
             "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, k) => k % 4 === 3 && v > 0).length",
         )
         assert painted > 60 * 20  # sixty points of nine pixels across, some of them overlapping
-        page.wait_for_selector("#spectra >> text=Click a point")  # words need no plotly
+        page.wait_for_selector("#spectra-title >> text=final accuracy")  # words need no plotly
         assert page.evaluate("window.Plotly === undefined")
         for route in list(held):
             route.continue_()
@@ -165,12 +165,6 @@ def test_markup_in_names_stays_text(browser, tmp_path):
         page.wait_for_function("document.querySelector('#map .legend')?.textContent.includes('<img src=x')")
         assert page.title() != "hacked"
         assert not page.query_selector_all("main img")
-
-
-def test_page_without_latents_says_what_to_run(browser, tmp_path):
-    folder = write_explorer_folder(tmp_path, networks=6, latents=False, predictions=False)
-    with served(folder) as address, opened(browser, address) as page:
-        page.wait_for_selector("text=aelle train")
 
 
 def test_lasso_a_and_b_are_linked_to_all_views(browser, address):
@@ -357,10 +351,15 @@ def test_filters_leave_points_out(browser, address):
 def test_the_page_follows_a_running_collection(browser, tmp_path):
     folder = write_explorer_folder(tmp_path, networks=40, latents=False, predictions=False)
     with served(folder) as address, opened(browser, address) as page:
-        page.wait_for_selector("text=aelle train")
-        write_latents(folder, networks=20)
+        page.wait_for_selector("#next >> text=aelle train")
         wait_for_map(page)
-        assert traces(page)[0][1] == 20
+        assert traces(page)[0][1] == 40  # before there are latents: λ₁ against how training ended
+        page.wait_for_selector("#map-title >> text=largest exponent")
+        write_latents(folder, networks=20)
+        page.wait_for_selector("#map-title >> text=Latent map")
+        page.wait_for_function(
+            "document.querySelector('#map .js-plotly-plot').calcdata.some(t => t.length === 20)"
+        )
         write_latents(folder)
         page.wait_for_function(
             "document.querySelector('#map .js-plotly-plot').calcdata.some(t => t.length === 40)"

@@ -10,6 +10,7 @@ from aelle.explorer.data import load
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.projection import pca
 from aelle.explorer.ragged import Ragged
+from aelle.explorer.scatter import scatter, usual_axes
 from aelle.explorer.source import Source
 from aelle.explorer.summary import about_network, experiment_facts
 from aelle.records import ExperimentFolder, normalised_index, read_records, write_frame
@@ -62,12 +63,32 @@ def test_predictions_and_report_are_joined_by_network(data):
     ).all()
 
 
-def test_records_without_latents_have_no_points(tmp_path):
+def test_without_latents_the_points_are_the_spectra(tmp_path):
     data = load(write_explorer_folder(tmp_path, networks=6, latents=False, predictions=False))
-    assert data.points.empty
+    assert not data.has_latents
+    assert len(data.points) == (data.spectra.lengths > 0).sum()
     assert data.predictions.empty
     assert data.report == {}
-    assert data.point_epochs == []
+    assert data.point_epochs == data.spectrum_epochs
+
+
+def test_columns_place_the_points(data):
+    points = data.points
+    places = scatter(data, usual_axes(data, "init_gain", "architecture", "x"))
+    np.testing.assert_allclose(places.coordinates[:, 0], np.log10(points["init_gain"]))
+    levels = [text for _, text in places.ruler(1).ticks]
+    assert [levels[int(k)] for k in places.coordinates[:, 1]] == points["architecture"].tolist()
+    assert "1" in dict(places.ruler(0).ticks).values()
+    assert places.ruler(0).title == "initial gain p·√H"
+    exponents = scatter(data, usual_axes(data, None, "no such column"))
+    assert exponents.ruler(0).zero
+    known = points["final_metric"].notna()
+    np.testing.assert_allclose(exponents.coordinates[known, 1], points["final_metric"][known])
+    assert np.isnan(exponents.coordinates[~known]).all()
+    lost = scatter(data, usual_axes(data, "lambda_max", "init_gain", "x"))
+    below = int((points["lambda_max"] <= 0).sum())
+    assert below
+    assert f"{below} at or below 0 not shown" in lost.ruler(0).title
 
 
 def test_damaged_files_are_said_in_words(tmp_path):
@@ -188,7 +209,7 @@ def test_pca_finds_the_plane_and_explains_its_variance():
     np.testing.assert_allclose(shown, distances, atol=1e-9)
     assert projection.share.sum() == pytest.approx(1)
     assert projection.share[0] == pytest.approx(0.9, abs=0.02)
-    assert "PC 1 (9" in projection.axis_title(0)
+    assert "PC 1 (9" in projection.ruler(0).title
     assert (projection.axes[np.arange(2), np.abs(projection.axes[:2]).argmax(axis=1)] > 0).all()
 
 

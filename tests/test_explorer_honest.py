@@ -97,3 +97,64 @@ def test_a_walk_ends_where_the_data_end(browser, address):
         found = page.evaluate(WALKER)
         assert found["inside"]
         assert found["opacity"] < 0.5
+
+
+def test_before_there_are_latents_there_is_what_was_recorded(browser, tmp_path):
+    folder = write_explorer_folder(tmp_path, networks=1, latents=False, predictions=False)
+    odd = "dimensions=7&method=pca&tab=zzz&epoch=²"
+    with served(folder) as address, opened(browser, f"{address}/?{odd}") as page:
+        wait_for_trace(page, "epoch 3", "#spectra")
+        wait_for_trace(page, "λ₁", "#curves")
+        page.wait_for_selector("#next >> text=needs 20 networks")
+        wait_for_map(page)
+        page.click("#tab >> text='Latent walk'")
+        page.wait_for_selector("#decoded >> text=aelle train")
+        page.click("#tab >> text='Selection'")
+        wait_for_trace(page, "all shown (1)", "#bands")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_any_two_columns_and_a_search_by_what_networks_are(browser, address):
+    with opened(browser, f"{address}/?method=columns&x=init_gain&log=x&paths=arrows&epoch=3") as page:
+        wait_for_map(page)
+        page.wait_for_selector("#map-title >> text=final validation accuracy against initial gain")
+        titles = page.evaluate(
+            "(l => [l.xaxis.title.text, l.yaxis.title.text])(document.querySelector('#map .graph')._fullLayout)"
+        )
+        assert titles == ["initial gain p·√H", "final validation accuracy"]
+        places = page.evaluate(
+            "document.querySelector('#map .graph')._fullData.filter(t => t.meta === 'points').flatMap(t => [...t.x])"
+        )
+        assert min(places) > -0.6
+        assert max(places) < 1.2  # powers of ten of 0.3 to 12
+        assert (
+            page.evaluate("document.querySelector('#map .graph')._fullData[2].zorder") == 1
+        )  # arrows over points
+        page.fill("#search", "no such thing")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#search-found >> text=none")
+        page.fill("#search", "lstm λ₁<9")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#search-found >> text=20 match")
+        page.click("#select-found")
+        wait_for_selection(page, "^A: 20$")
+        page.click("#tab >> text='Prediction'")
+        wait_for_trace(page, "A", "#predicted")
+        axes = page.evaluate(
+            "(l => [l.xaxis, l.yaxis].map(a => a._length / (a.range[1] - a.range[0])))(document.querySelector('#predicted .graph')._fullLayout)"
+        )
+        assert axes[0] == pytest.approx(axes[1], rel=0.01)
+
+
+def test_a_page_whose_server_or_folder_has_gone_says_so(browser, tmp_path):
+    folder = write_explorer_folder(tmp_path / "here", networks=6)
+    page = browser.new_page()
+    with served(folder) as address:
+        page.goto(address)
+        wait_for_map(page)
+        (tmp_path / "here").rename(tmp_path / "there")
+        page.wait_for_selector("#moved >> text=has been moved or removed")
+        (tmp_path / "there").rename(tmp_path / "here")
+        page.wait_for_selector("#moved", state="hidden")
+    page.wait_for_selector("#gone >> text=has gone")
+    page.close()

@@ -110,7 +110,9 @@ def page_text(folder):
 
 
 def test_empty_states_say_what_to_do(tmp_path):
-    without = write_explorer_folder(tmp_path / "a", networks=6, latents=False, predictions=False)
+    few = write_explorer_folder(tmp_path / "few", networks=6, latents=False, predictions=False)
+    assert "needs 20 networks" in page_text(few)
+    without = write_explorer_folder(tmp_path / "a", networks=24, latents=False, predictions=False)
     assert "aelle train" in page_text(without)
     for file in without.records.rglob("*.parquet"):
         file.unlink()

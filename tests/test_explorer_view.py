@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aelle.explorer.callbacks.network import find_network
 from aelle.explorer.callbacks.table import selected_rows
 from aelle.explorer.contrast import contrasts, exponents_in_words, in_words
 from aelle.explorer.data import load
 from aelle.explorer.errors import ExplorerError
-from aelle.explorer.filters import column_range, filter_mask
+from aelle.explorer.filters import column_range, filter_mask, known_filters
 from aelle.explorer.groups import Group
 from aelle.explorer.projection import umap
+from aelle.explorer.search import search
 from aelle.explorer.source import Source
 from aelle.explorer.view import LONGEST_LINK, View, from_query, to_query
 from tests.explorer_folder import write_explorer_folder
@@ -120,10 +120,50 @@ def test_rows_of_a_selection(data):
 
 
 def test_networks_are_found_by_id_or_its_beginning(data):
-    assert find_network(data, " 000000000003 ") == 3
-    assert find_network(data, "00000000000") is None  # several begin so
-    assert find_network(data, "00000000003b") == 59
-    assert find_network(data, "") is None
+    assert search(data, " 000000000003 ", 0).tolist() == [3]
+    assert len(search(data, "00000000000", 0)) == 16
+    assert search(data, "00000000003b", 0).tolist() == [59]
+    assert search(data, "", 0).tolist() == search(data, "nothing", 0).tolist() == []
+
+
+def test_networks_are_found_by_what_they_are(data):
+    networks = data.networks
+    wanted = (networks["architecture"] == "lstm") & (networks["init_gain"] > 6)
+    assert wanted.any()
+    assert search(data, "LSTM init_gain > 6", 0).tolist() == networks.index[wanted].tolist()
+    assert search(data, "architecture=lstm gain>6", 0).tolist() == networks.index[wanted].tolist()
+    points = data.points[data.points["epoch"] == 1]
+    unstable = points["network"][points["lambda_max"] > 0]
+    assert search(data, "λ₁ > 0", 1).tolist() == sorted(unstable)
+    for odd in ("no_such > 1", "init_gain > x", "architecture > lstm", "> 3", "a=b=c", "((("):
+        assert len(search(data, odd, 0)) == 0, odd
+
+
+ODD_ADDRESSES = [
+    "dimensions=7", "dimensions=²", "epoch=²", "epoch=-1", "epoch=99999999999999", "method=foo", "tab=zzz", "theme=blue",
+    "display=x", "paths=all", "x=nothing&y=&log=zz&method=columns", "colour=[]", "size=architecture", "shape=init_gain",
+    'filters={"init_gain":["a","b"]}', 'filters={"init_gain":[NaN,Infinity]}', 'filters={"architecture":[1,null]}',
+    'filters={"init_gain":[true,false]}', 'filters={"init_gain":[[1],2]}', 'filters={"none":[1,2]}', "filters=[1]",
+    "filters=" + "[" * 5000, 'filters={"init_gain":[1e999,2]}', "a=z:x:y", "a=i:unknown", "focus=unknown", "%00=%ff",
+    'filters={"init_gain":[5,1]}', 'filters={"architecture":["lstm"]}', "a=" + "i:" * 3000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ODD_ADDRESSES)
+def test_any_address_gives_a_page(folder, query):
+    from plotly.utils import PlotlyJSONEncoder
+
+    from aelle.explorer import layout
+    from aelle.explorer.callbacks.selection import filter_widget
+
+    source = Source(folder)
+    view = from_query(query, source.data.networks["network_id"].tolist())
+    assert view.dimensions in (None, 2, 3)
+    json.dumps(layout.page(source, view), cls=PlotlyJSONEncoder)
+    known = known_filters(source.data.points, view.filters)
+    for name, wanted in known.items():
+        filter_widget(source.data, name, wanted)
+    filter_mask(source.data.points, known)
 
 
 def test_umap_needs_enough_points(tmp_path):
@@ -147,7 +187,7 @@ def test_umap_is_computed_once_and_saved(tmp_path, monkeypatch):
     again = Source(folder).projection("umap", 2)
     assert len(calls) == 1
     np.testing.assert_array_equal(first.coordinates, again.coordinates)
-    assert first.axis_title(0) == "UMAP 1"
+    assert first.ruler(0).title == "UMAP 1"
     saved = pd.read_parquet(folder.root / "explorer" / "umap-2.parquet")
     assert list(saved) == ["network_id", "epoch", "x", "y"]
     points = load(folder).points

@@ -5,7 +5,6 @@ Networks have a stable number: those already known keep theirs when a running co
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from aelle.config import ConfigError, load_experiment
 from aelle.explorer.errors import ExplorerError
+from aelle.explorer.points import add_interval_width, latent_columns, optional_parquet, points_of
 from aelle.explorer.ragged import Ragged
 from aelle.records import (
     SCHEMA,
@@ -27,14 +27,12 @@ from aelle.records import (
     RecordsError,
     known_exponents,
     looks_of,
-    open_parquet,
     out_of_step,
     outcomes,
     read_json,
     read_records,
 )
 
-LATENT = re.compile(r"latent_(\d+)$")
 _SCALARS = [f.name for f in SCHEMA if not pa.types.is_nested(f.type) and f.name != "mean_exponent"]
 _OF_FULL_SPECTRA = ["positive_exponents", "trusted_count", "certificate"]
 
@@ -47,11 +45,15 @@ class ExplorerData:
     networks: pd.DataFrame  # one row a network, in the order of numbers: identity, hyperparameters, outcome
     records: pd.DataFrame  # one row a network and epoch: scalars, and summaries of the spectrum
     spectra: Ragged  # what is known of the exponents of each row of `records`: its spectrum, of a look the leading ones
-    points: pd.DataFrame  # one row a latent: latent_0.., plus the columns of `records`; empty without latents
+    points: (
+        pd.DataFrame
+    )  # one row a latent (before there are any, a spectrum): latent_0.., and the columns of `records`
     predictions: pd.DataFrame  # method, epoch, network, actual, predicted, lower, upper
     report: dict[str, Any]
     unreadable: tuple[str, ...] = field(default=())  # what could not be shown, in words
     look: str = "full"  # or "economy": `spectra` are the leading exponents of looks
+    planned: int = 0  # networks that the collection will have; 0 where that is not known
+    final_epoch: int = 0  # at which training ends
     _kept: dict[Any, Any] = field(
         default_factory=dict, repr=False, compare=False
     )  # computed once, by what it is
@@ -77,8 +79,13 @@ class ExplorerData:
         return latent_columns(self.points)
 
     @property
+    def has_latents(self) -> bool:
+        """Whether an autoencoder has been fitted, so that there is a latent map."""
+        return bool(self.latent_columns) and len(self.points) > 0
+
+    @property
     def point_epochs(self) -> list[int]:
-        """The epochs at which there are latents."""
+        """The epochs at which there are points."""
         return sorted(int(epoch) for epoch in self.points["epoch"].unique()) if len(self.points) else []
 
     @property
@@ -107,12 +114,6 @@ class ExplorerData:
         return [int(known[name]) for name in ids if name in known.index]
 
 
-def latent_columns(points: pd.DataFrame) -> list[str]:
-    """Names of the columns latent_0, latent_1, ... in numeric order."""
-    found = [(int(match[1]), str(name)) for name in points.columns if (match := LATENT.match(str(name)))]
-    return [name for _, name in sorted(found)]
-
-
 def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
     """Read an experiment's folder; latents, predictions and report may be missing.
 
@@ -134,15 +135,17 @@ def load(folder: ExperimentFolder, known: Sequence[str] = ()) -> ExplorerData:
         records = records.assign(lambda_mean=mean.where(np.isfinite(mean))).drop(columns=_OF_FULL_SPECTRA)
     ids = pd.Index(known).append(pd.Index(sorted(set(records["network_id"]) - set(known))))
     records.insert(0, "network", ids.get_indexer(pd.Index(records["network_id"])))
-    networks = _networks(records, _final_epoch(folder)).reindex(range(len(ids)))
+    final_epoch = _final_epoch(folder)
+    networks = _networks(records, final_epoch).reindex(range(len(ids)))
     networks["network_id"] = ids
     notes = out_of_step(folder)
-    points = _points(folder, records, networks, notes)
+    points = points_of(folder, records, networks, spectra.lengths > 0, notes)
     predictions = _predictions(folder, ids, notes)
-    _add_interval_width(points, predictions)
+    add_interval_width(points, predictions)
     return ExplorerData(
-        folder, networks, records, spectra, points, predictions, _report(folder, notes), tuple(notes), look
-    )
+        folder, networks, records, spectra, points, predictions, _report(folder, notes), tuple(notes), look,
+        _planned(folder), final_epoch,
+    )  # fmt: skip
 
 
 def open_data(experiment: ExplorerData | ExperimentFolder | str | PathLike[str]) -> ExplorerData:
@@ -183,6 +186,16 @@ def _networks(records: pd.DataFrame, final_epoch: int) -> pd.DataFrame:
     return networks
 
 
+def _planned(folder: ExperimentFolder) -> int:
+    """The networks on the list that a collection writes when it begins."""
+    file = folder.root / "cohorts.json"
+    try:
+        cohorts = read_json(file) if file.is_file() else {}
+    except RecordsError:
+        return 0  # `aelle collect` says so, and makes it again
+    return sum(len(ids) for ids in cohorts.values()) if isinstance(cohorts, dict) else 0
+
+
 def _final_epoch(folder: ExperimentFolder) -> int:
     try:
         return load_experiment(folder.require().experiment_file).training.epochs
@@ -190,27 +203,9 @@ def _final_epoch(folder: ExperimentFolder) -> int:
         raise ExplorerError(str(error)) from error
 
 
-def _points(
-    folder: ExperimentFolder, records: pd.DataFrame, networks: pd.DataFrame, notes: list[str]
-) -> pd.DataFrame:
-    """Latents joined with what is known of their network at that epoch."""
-    latents = _optional_parquet(folder.latents, ["network_id", "epoch"], notes)
-    if latents is None or not latent_columns(latents):
-        return pd.DataFrame({"network": [], "epoch": []}, dtype=np.int64)
-    # A latents file of other records would silently join to nothing; what is on both sides is kept.
-    own = [name for name in latents.columns if name in ("network_id", "epoch") or name not in records.columns]
-    points = latents[own].merge(records, on=["network_id", "epoch"], how="inner")
-    if len(points) < len(latents):
-        notes.append(f"{len(latents) - len(points)} latents belong to no record; run `aelle train` again")
-    outcome = networks[["outcome", "final_metric", "best_metric"]]
-    points = points.join(outcome, on="network")
-    finite = np.isfinite(points[latent_columns(points)].to_numpy(np.float64)).all(axis=1)
-    return points[finite].sort_values(["network", "epoch"], ignore_index=True)
-
-
 def _predictions(folder: ExperimentFolder, ids: pd.Index, notes: list[str]) -> pd.DataFrame:
     needed = ["method", "epoch", "network_id", "actual", "predicted"]
-    predictions = _optional_parquet(folder.predictions, needed, notes)
+    predictions = optional_parquet(folder.predictions, needed, notes)
     if predictions is None:
         return pd.DataFrame(columns=[*needed, "network", "lower", "upper"])
     for name in ("lower", "upper"):
@@ -218,18 +213,6 @@ def _predictions(folder: ExperimentFolder, ids: pd.Index, notes: list[str]) -> p
             predictions[name] = np.nan
     predictions["network"] = ids.get_indexer(pd.Index(predictions["network_id"]))
     return predictions[predictions["network"] >= 0].reset_index(drop=True)
-
-
-def _add_interval_width(points: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    """Add how wide the interval of the prediction is, of the first method that gives intervals."""
-    wide = predictions.dropna(subset=["lower", "upper"])
-    if points.empty or wide.empty:
-        return
-    wide = wide[wide["method"] == wide["method"].iloc[0]].drop_duplicates(["network", "epoch"])
-    width = (wide["upper"] - wide["lower"]).set_axis(pd.MultiIndex.from_frame(wide[["network", "epoch"]]))
-    points["interval_width"] = width.reindex(
-        pd.MultiIndex.from_frame(points[["network", "epoch"]])
-    ).to_numpy()
 
 
 def _report(folder: ExperimentFolder, notes: list[str]) -> dict[str, Any]:
@@ -241,23 +224,3 @@ def _report(folder: ExperimentFolder, notes: list[str]) -> dict[str, Any]:
         notes.append(str(error))
         return {}
     return report if isinstance(report, dict) else {}
-
-
-def _optional_parquet(path: Path, needed: list[str], notes: list[str]) -> pd.DataFrame | None:
-    """Read a Parquet file that may be missing; note in words where it is damaged."""
-    if not path.is_file():
-        return None
-    stage = "train" if path.stem == "latents" else "evaluate"
-    try:
-        frame = open_parquet(path).read().to_pandas()
-    except RecordsError as error:
-        notes.append(str(error))
-        return None
-    except (pa.ArrowException, OSError):
-        notes.append(f"{path.name} cannot be read; run `aelle {stage}` again")
-        return None
-    missing = [name for name in needed if name not in frame.columns]
-    if missing:
-        notes.append(f"{path.name} lacks the columns {', '.join(missing)}; run `aelle {stage}` again")
-        return None
-    return frame

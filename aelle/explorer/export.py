@@ -55,7 +55,7 @@ def points_table(data: ExplorerData, projection: Projection) -> pd.DataFrame:
     Raises:
         ExplorerError: where there are no latents.
     """
-    if data.points.empty:
+    if not data.has_latents:
         raise ExplorerError(f"{data.folder.root}: has no latents yet; run `aelle train {data.folder.root}`")
     names = [column.name for column in colour_columns(data.points, data.metric_name)]
     table = data.points[["network_id", *(name for name in names if name != "network_id")]].copy()
@@ -83,7 +83,7 @@ def write_projector(data: ExplorerData, folder: Path) -> tuple[Path, Path]:
         ExplorerError: where there are no latents.
         RecordsError: where the files cannot be written.
     """
-    if data.points.empty:
+    if not data.has_latents:
         raise ExplorerError(f"{data.folder.root}: has no latents yet; run `aelle train {data.folder.root}`")
     names = [
         c.name for c in colour_columns(data.points, data.metric_name) if not c.name.startswith("latent_")

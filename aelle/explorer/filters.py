@@ -38,6 +38,18 @@ def filter_mask(
     return keep
 
 
+def known_filters(points: pd.DataFrame, filters: Filters) -> dict[str, list[Any]]:
+    """The filters that these points can be filtered by: those on columns they have, of the form these need."""
+    known = {}
+    for name, wanted in filters.items():
+        if name not in points:
+            continue
+        column = describe(points, name)
+        if all(level in column.levels for level in wanted) if column.is_kind else _is_range(wanted):
+            known[name] = list(wanted)
+    return known
+
+
 def column_range(points: pd.DataFrame, name: str) -> tuple[float, float]:
     """The least and the largest finite value of a quantity, rounded outwards so that no point is lost."""
     values = points[name].to_numpy(np.float64, na_value=np.nan)
@@ -50,4 +62,6 @@ def column_range(points: pd.DataFrame, name: str) -> tuple[float, float]:
 
 
 def _is_range(wanted: Sequence[Any]) -> bool:
-    return len(wanted) == 2 and all(end is None or isinstance(end, (int, float)) for end in wanted)
+    return len(wanted) == 2 and all(
+        end is None or (isinstance(end, (int, float)) and not isinstance(end, bool)) for end in wanted
+    )

@@ -20,6 +20,15 @@ FEWEST_FOR_UMAP = 10
 
 
 @dataclass(frozen=True)
+class Ruler:
+    """What stands along an axis: its words, and its ticks (place, text) where they are not numbers as they come."""
+
+    title: str
+    ticks: tuple[tuple[float, str], ...] = ()
+    zero: bool = False  # whether 0 parts growth from decay
+
+
+@dataclass(frozen=True)
 class Projection:
     """Coordinates (points × 3) and what their axes are; `share` is each axis's share of the variance."""
 
@@ -28,12 +37,15 @@ class Projection:
     share: NDArray[np.float64] | None = None
     mean: NDArray[np.float64] | None = None
     axes: NDArray[np.float64] | None = None  # 3 × latent size; coordinates = (latents - mean) @ axes.T
+    rulers: tuple[Ruler, Ruler] | None = None  # where the axes are columns
 
-    def axis_title(self, axis: int) -> str:
-        """Words under an axis: `PC 1 (63 % of variance)`."""
+    def ruler(self, axis: int) -> Ruler:
+        """Words under an axis, `PC 1 (63 % of variance)`, and its ticks."""
+        if self.rulers is not None:
+            return self.rulers[axis] if axis < 2 else Ruler("")
         if self.share is None:
-            return f"UMAP {axis + 1}"
-        return f"PC {axis + 1} ({100 * self.share[axis]:.0f} % of variance)"
+            return Ruler(f"UMAP {axis + 1}")
+        return Ruler(f"PC {axis + 1} ({100 * self.share[axis]:.0f} % of variance)")
 
 
 def pca(latents: ArrayLike) -> Projection:

@@ -57,7 +57,7 @@ class Source:
             ExplorerError: where there are no latents, or too few for UMAP.
         """
         with self._lock:
-            if self._data is None or self._data.points.empty:
+            if self._data is None or not self._data.has_latents:
                 raise ExplorerError(
                     f"{self.folder.root}: has no latents yet; run `aelle train {self.folder.root}`"
                 )

@@ -17,12 +17,12 @@ from plotly.offline import get_plotlyjs
 from aelle.explorer.columns import Column, colour_columns, kind_codes, quantity
 from aelle.explorer.data import ExplorerData, load
 from aelle.explorer.errors import ExplorerError
-from aelle.explorer.figures import learning_curves, learning_curves_info
 from aelle.explorer.figures.colours import STANDOFF_WITH_BAR, kind_colours, quantity_axis
 from aelle.explorer.figures.latent_map import MANY, latent_map, latent_map_info
+from aelle.explorer.figures.learning_curves import PANELS, curves_layout, places
 from aelle.explorer.figures.spectra import epoch_colours, spectrum_layout
 from aelle.explorer.projection import Projection, pca
-from aelle.explorer.summary import about_network, experiment_facts
+from aelle.explorer.summary import about_network, best_network, experiment_facts, headline_of
 from aelle.explorer.theme import THEMES, Theme
 from aelle.explorer.view import View
 from aelle.records import ExperimentFolder, write_bytes
@@ -41,7 +41,7 @@ def write_html(folder: ExperimentFolder, path: Path) -> None:
         RecordsError: where the file cannot be written.
     """
     data = load(folder)
-    if data.points.empty:
+    if not data.has_latents:
         without = f"has no latents yet; run `aelle train {folder.root}` first"
         raise ExplorerError(f"{folder.root}: {data.unreadable[0] if data.unreadable else without}")
     write_bytes(Path(path), page(data).encode())
@@ -72,7 +72,7 @@ def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
     return {
         "name": data.name,
         "facts": experiment_facts(data),
-        "headline": str(data.report.get("headline", "")),
+        "headline": headline_of(data),
         "notes": "; ".join(data.unreadable),
         "exponents_title": data.exponents_title,
         "ids": data.networks["network_id"].astype(str).tolist(),
@@ -80,7 +80,7 @@ def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
         "epochs": data.point_epochs,
         "many": MANY,
         "start": {
-            "network": focus[0] if focus else _best_network(data),
+            "network": focus[0] if focus else best_network(data),
             "column": names.index(view.colour) if view.colour in names else 0,
             "place": data.point_epochs.index(view.epoch) if view.epoch in data.point_epochs else 0,
             "theme": view.theme,
@@ -101,8 +101,9 @@ def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
         "curves": {
             "network": _integers(records["network"]), "epoch": _integers(records["epoch"]),
             "metric": _floats(records["val_metric"]), "train_loss": _floats(records["train_loss"]),
-            "val_loss": _floats(records["val_loss"]),
+            "val_loss": _floats(records["val_loss"]), "exponent": _floats(records["lambda_max"]),
         },
+        "panels": places(_panels(data)),
         "themes": {
             name: {"ink": theme.ink, "edge": theme.edge, "group_a": theme.group_a, "group_b": theme.group_b,
                    "sequence": epoch_colours(16, theme)}
@@ -117,12 +118,20 @@ def _layouts(data: ExplorerData, projection: Projection, theme: Theme) -> dict[s
     """The layouts of the three figures without their data; colours of the map are set per column."""
     column = next((c.name for c in colour_columns(data.points) if c.is_kind), "final_metric")
     figure = latent_map(latent_map_info(data, projection, column, hover=False), theme)
-    curves = learning_curves(learning_curves_info(data, int(data.networks.index[0])), theme)
     return {
         "map": figure.layout.to_plotly_json(),
         "spectra": spectrum_layout(theme, "", "index i of the exponent"),
-        "curves": curves.layout.to_plotly_json(),
+        "curves": curves_layout(theme, _panels(data), "", data.metric_name),
     }
+
+
+def _panels(data: ExplorerData) -> list[str]:
+    """Which learning curves any network has."""
+    recorded = (("val_metric",), ("train_loss", "val_loss"), ("lambda_max",))
+    return [
+        name for name, columns in zip(PANELS, recorded, strict=True)
+        if np.isfinite(data.records[list(columns)].to_numpy(np.float64)).any()
+    ]  # fmt: skip
 
 
 def _column(data: ExplorerData, column: Column) -> dict[str, Any]:
@@ -136,14 +145,6 @@ def _column(data: ExplorerData, column: Column) -> dict[str, Any]:
     else:
         content["bar"] = {name: quantity_axis(column, theme) for name, theme in THEMES.items()}
     return content
-
-
-def _best_network(data: ExplorerData) -> int | None:
-    """The network to show first: the one that ended best, or none where nothing was measured."""
-    metric = data.networks.loc[np.unique(data.points["network"]), "final_metric"].dropna()
-    if metric.empty:
-        return None
-    return int(metric.idxmax() if data.higher_is_better else metric.idxmin())
 
 
 def _floats(values: ArrayLike) -> dict[str, str]:

@@ -24,7 +24,10 @@ class View:
     colour: str | None = None
     shape: str | None = None
     size: str | None = None
-    method: str | None = None  # pca or umap
+    method: str | None = None  # pca, umap, or columns
+    x: str | None = None  # the columns along the axes, where the method is columns
+    y: str | None = None
+    log: str | None = None  # which of them by their logarithm: x, y, xy
     dimensions: int | None = None
     epoch: int | None = None
     paths: str | None = None
@@ -61,21 +64,44 @@ def from_query(query: str, ids: Sequence[str]) -> View:
     """Read a view from the query part of an address; what cannot be read or is unknown is passed over."""
     values = {key: found[-1] for key, found in parse_qs(query.lstrip("?")).items()}
     content: dict[str, Any] = {f.name: values[f.name] for f in fields(View) if f.name in values}
-    for key in ("dimensions", "epoch"):
-        if key in content:
-            content[key] = int(content[key]) if content[key].isdigit() else None
+    for key, allowed in _ALLOWED.items():
+        if content.get(key) not in allowed:
+            content[key] = None
+    content["dimensions"] = content["dimensions"] and int(content["dimensions"])
+    epoch = str(content.get("epoch", ""))
+    content["epoch"] = int(epoch) if epoch.isascii() and epoch.isdigit() and len(epoch) < 10 else None
     content["filters"] = _filters(content.get("filters"))
     for key in ("a", "b"):
         content[key] = _unpack(content.get(key, ""), ids)
     return View(**content)
 
 
+# What is one of few; columns, ids and tabs are looked up where they are used.
+_ALLOWED = {
+    "method": ("pca", "umap", "columns"),
+    "dimensions": ("2", "3"),
+    "paths": ("none", "trails", "arrows"),
+    "theme": ("light", "dark"),
+    "display": ("projector",),
+}
+
+
 def _filters(text: str | None) -> dict[str, list[Any]]:
     try:
-        found = json.loads(text or "{}")
-    except ValueError:
+        found = json.loads(text or "{}", parse_constant=_refuse)
+    except (ValueError, RecursionError):
         return {}
-    return {str(k): v for k, v in found.items() if isinstance(v, list)} if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    return {str(k): v for k, v in found.items() if isinstance(v, list) and all(_is_plain(e) for e in v)}
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no end of a range")
+
+
+def _is_plain(end: Any) -> bool:
+    return end is None or isinstance(end, str) or (isinstance(end, (int, float)) and abs(end) < 1e300)
 
 
 def _pack(chosen: Sequence[str], ids: Sequence[str]) -> str:

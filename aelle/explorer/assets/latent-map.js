@@ -153,6 +153,8 @@
       const others = new Set(selection[into === "a" ? "b" : "a"]);
       return put(visible().flatMap(({customdata}) => [...customdata ?? []]).filter((network) => !others.has(network)), into, selection);
     },
+    /** What the search has found joins the group. */
+    found: (clicks, into, selection, found) => (clicks && found.length ? put(found, into, selection, true) : window.dash_clientside.no_update),
     /** The card of a network has come from the server; it is shown where the pointer still is on that network. */
     card: (network) => {
       const box = document.getElementById("tip"), graph = graphOf("map");

@@ -3,6 +3,25 @@
 (() => {
   const unchanged = () => window.dash_clientside.no_update;
 
+  /* Whether the server still answers: said where it does not, and taken back once it does again. */
+  const answered = (does) => {
+    const line = document.getElementById("gone");
+    if (!line || line.hidden === does) return;
+    line.hidden = does;
+    line.textContent = does ? "" : "The server of this page has gone; nothing here changes any more. Start aelle explore again, and the page goes on.";
+  };
+  const fetched = window.fetch;
+  window.fetch = async (...asked) => {
+    try {
+      const answer = await fetched(...asked);
+      answered(true);
+      return answer;
+    } catch (error) {
+      if (error.name !== "AbortError") answered(false);
+      throw error;
+    }
+  };
+
   window.dash_clientside = Object.assign({}, window.dash_clientside, {page: {
     theme: (clicks, search) => {
       const asked = new URLSearchParams(search).get("theme"), now = document.documentElement.dataset.theme;
@@ -39,6 +58,11 @@
     },
     /** Only a full page has what is updated; a pulse that says nothing new updates nothing. */
     renewed: (pulse, version) => (pulse === null || pulse === version ? unchanged() : pulse),
+    /** What places the points, in one: a change of it is one request. */
+    projection: (method, dimensions, x, y, log, known) => {
+      const columns = method === "columns", now = {method, dimensions: columns ? "2" : dimensions, x, y, log: (log ?? []).join("")};
+      return [JSON.stringify(now) === JSON.stringify(known) ? unchanged() : now, columns, !columns];
+    },
     clear: (clicks) => (clicks ? {a: [], b: []} : unchanged()),
     count: (selection) => {
       const parts = ["a", "b"].filter((k) => selection[k].length).map((k) => `${k.toUpperCase()}: ${selection[k].length}`);

@@ -10,7 +10,8 @@ from typing import Any
 import plotly.graph_objects as go
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update
 
-from aelle.explorer.callbacks.shared import epoch_at, message, short
+from aelle.explorer import layout
+from aelle.explorer.callbacks.shared import epoch_at, message, projected, short
 from aelle.explorer.columns import column_label, describe
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.errors import ExplorerError
@@ -36,6 +37,11 @@ def register(app: Dash, source: Source) -> None:
     _draw(app, source)
     _mark(app, source)
     _tip(app, source)
+    app.clientside_callback(
+        ClientsideFunction("page", "projection"), Output("projection", "data"), Output("dimensions-box", "hidden"),
+        Output("axes-box", "hidden"),
+        *(Input(name, "value") for name in ("method", "dimensions", "x", "y", "log")), State("projection", "data"),
+    )  # fmt: skip
     app.clientside_callback(ClientsideFunction("latent_map", "marks"), Input("map-marks", "data"))
     app.clientside_callback(
         ClientsideFunction("latent_map", "ask"), Output("marks-ask", "data"),
@@ -46,21 +52,20 @@ def register(app: Dash, source: Source) -> None:
 
 def _draw(app: Dash, source: Source) -> None:
     @app.callback(
-        Output("map-figure", "data"), Output("map-note", "children"),
-        *(Input(name, "value") for name in ("colour", "shape", "size", "method", "dimensions", "epoch")),
-        Input("theme", "data"), Input("filters", "data"), Input("version", "data"), State("marks-ask", "data"),
+        Output("map-figure", "data"), Output("map-note", "children"), Output("map-title", "children"),
+        *(Input(name, "value") for name in ("colour", "shape", "size", "epoch")),
+        Input("projection", "data"), Input("theme", "data"), Input("filters", "data"), Input("version", "data"), State("marks-ask", "data"),
     )  # fmt: skip
     def draw(
-        colour: str, shape: str | None, size: str | None, method: str, dimensions: str, place: int,
-        theme_name: str, filters: dict[str, Any] | None, _: int, marked: dict[str, Any] | None,
+        colour: str, shape: str | None, size: str | None, place: int, asked: dict[str, str], theme_name: str, filters: dict[str, Any] | None, _: int, marked: dict[str, Any] | None,
     ) -> Any:  # fmt: skip
-        data, theme, flat = source.data, theme_named(theme_name), int(dimensions)
+        data, theme, flat = source.data, theme_named(theme_name), int(asked["dimensions"])
         if data is None or data.points.empty:
-            return no_update, no_update
+            return (no_update,) * 3
         try:
-            projection = source.projection(method, flat)
+            projection = projected(source, data, asked)
         except ExplorerError as error:
-            return message(str(error)), ""
+            return message(str(error)), "", no_update
         colour = colour if colour in data.points else "final_metric"
         shape, size = (name if name in data.points else None for name in (shape, size))
         epoch, keep = epoch_at(data, place), filter_mask(data.points, filters or {})
@@ -75,26 +80,25 @@ def _draw(app: Dash, source: Source) -> None:
         figure.update_layout(dragmode="lasso" if flat == 2 else "orbit", meta=marked)
         if ctx.triggered_id == "epoch" and not many:  # networks travel; any other change is shown at once
             figure.update_layout(transition={"duration": 600, "easing": "cubic-in-out"})
-        return figure, "" if len(info.networks) else "No network passes the filters at this epoch."
+        note = "" if len(info.networks) else "No network passes the filters at this epoch."
+        return figure, note, layout.map_title(projection, epoch)
 
 
 def _mark(app: Dash, source: Source) -> None:
     @app.callback(
         Output("map-marks", "data"), Input("marks-ask", "data"),
-        State("epoch", "value"), State("method", "value"), State("dimensions", "value"), State("theme", "data"),
-        prevent_initial_call=True,
+        State("epoch", "value"), State("projection", "data"), State("theme", "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def mark(marked: dict[str, Any] | None, place: int, method: str, dimensions: str, theme_name: str) -> Any:
+    def mark(marked: dict[str, Any] | None, place: int, asked: dict[str, str], theme_name: str) -> Any:
         data, theme = source.data, theme_named(theme_name)
         if data is None or data.points.empty or marked is None:
             return no_update
         try:
-            projection = source.projection(method, int(dimensions))
+            projection = projected(source, data, asked)
         except ExplorerError:
             return no_update
-        return go.Figure(
-            marks(data, projection, theme, epoch_at(data, place), int(dimensions), **marked)
-        ).to_plotly_json()["data"]
+        drawn = marks(data, projection, theme, epoch_at(data, place), int(asked["dimensions"]), **marked)
+        return go.Figure(drawn).to_plotly_json()["data"]
 
 
 def _tip(app: Dash, source: Source) -> None:

@@ -10,6 +10,7 @@ from aelle.explorer import layout
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.source import Source
 from aelle.explorer.standalone import page as standalone_page
+from aelle.explorer.summary import next_step
 from aelle.explorer.view import View, from_query, to_query
 
 
@@ -93,16 +94,19 @@ def _build(app: Dash, source: Source) -> None:
 
 def _live(app: Dash, source: Source) -> None:
     @app.callback(
-        Output("pulse", "data"), Output("state", "data"), Input("watch", "n_intervals"),
+        Output("pulse", "data"), Output("state", "data"), Output("moved", "children"), Input("watch", "n_intervals"),
         State("pulse", "data"), State("state", "data"), prevent_initial_call=True,
     )  # fmt: skip
     def look(_: int, pulse: int | None, state: str) -> Any:
         source.refresh()
+        moved = "" if source.folder.experiment_file.is_file() or source.data is None else (
+            f"{source.folder.root} has been moved or removed; what is shown was read before"
+        )  # fmt: skip
         if pulse == source.version:
-            return no_update, no_update
+            return no_update, no_update, moved
         new = layout.state_of(source)
         # An empty page is made anew, since it may be empty for another reason now; a full one updates itself.
-        return source.version, no_update if new == state == "map" else new
+        return source.version, no_update if new == state != "empty" else new, moved
 
     # Only a full page has these; on an empty one there is nothing to update.
     app.clientside_callback(
@@ -112,21 +116,30 @@ def _live(app: Dash, source: Source) -> None:
 
     @app.callback(
         Output("facts", "children"), Output("headline", "children"), Output("headline", "hidden"),
-        Output("notes", "children"), Output("notes", "hidden"), Output("epoch", "max"), Output("epoch", "marks"),
+        Output("notes", "children"), Output("notes", "hidden"), Output("next", "children"), Output("epoch", "max"), Output("epoch", "marks"),
         Output("epoch", "disabled"), Output("play", "disabled"), Output("colour", "options"),
         Input("version", "data"), prevent_initial_call=True,
     )  # fmt: skip
     def update(_: int) -> Any:
         data = source.data
         if data is None or data.points.empty:
-            return (no_update,) * 10
+            return (no_update,) * 11
         facts, headline, notes = layout.facts_and_notes(data)
         epochs, options = data.point_epochs, layout.column_options(data)["colour"]
         slider = (max(len(epochs) - 1, 1), layout.epoch_marks(epochs), len(epochs) < 2, len(epochs) < 2)
-        return facts, layout.headline_parts(headline), not headline, notes, not notes, *slider, options
+        return (
+            facts,
+            layout.headline_parts(headline),
+            not headline,
+            notes,
+            not notes,
+            next_step(data),
+            *slider,
+            options,
+        )
 
 
-_CONTROLS = ("colour", "shape", "size", "method", "dimensions", "epoch", "paths", "tab")
+_CONTROLS = ("colour", "shape", "size", "method", "dimensions", "epoch", "paths", "tab", "x", "y", "log")
 
 
 def _link(app: Dash, source: Source) -> None:
@@ -151,6 +164,9 @@ def current_view(data: ExplorerData, *values: Any) -> View:
     ids, epochs = data.networks["network_id"], data.point_epochs
     controls["epoch"] = epochs[min(int(controls["epoch"] or 0), len(epochs) - 1)]
     controls["dimensions"] = int(controls["dimensions"])
+    controls["log"] = "".join(controls["log"] or []) or None
+    if controls["method"] != "columns":
+        controls |= {"x": None, "y": None, "log": None}
     chosen: dict[str, Any] = {key: ids[ids.index.isin(selection[key])].tolist() for key in ("a", "b")}
     return View(
         **controls,

@@ -8,7 +8,13 @@ from dash import Dash, Input, Output, html, no_update
 
 from aelle.explorer.callbacks.shared import epoch_at, groups_of, message
 from aelle.explorer.data import ExplorerData
-from aelle.explorer.figures.prediction import ladder, ladder_info, predicted_against_actual, predicted_info
+from aelle.explorer.figures.prediction import (
+    ladder,
+    ladder_info,
+    level_methods,
+    predicted_against_actual,
+    predicted_info,
+)
 from aelle.explorer.source import Source
 from aelle.explorer.theme import theme_named
 
@@ -36,18 +42,28 @@ def register(app: Dash, source: Source) -> None:
             g.name: (g.networks.tolist(), g.colour)
             for g in groups_of(selection, data.networks.index[:0].to_numpy(), theme)
         }
+        level = level_methods(data.report, epoch)
         rows, info = ladder_info(data.report), predicted_info(data, method, epoch)
         steps = (
-            ladder(rows, epoch, theme, title=_UNTITLED)
+            ladder(rows, epoch, theme, level=level, title=_UNTITLED)
             if rows
             else message("No report.json: run aelle evaluate again")
         )
         return (
-            predicted_against_actual(info, theme, groups=groups, title=_UNTITLED),
+            predicted_against_actual(info, theme, groups=groups, title=_UNTITLED, intervals=False),
             steps,
             ["Predicted against actual ", html.Span(f"epoch {epoch}: {info.in_words}", className="of")],
-            ["Ladder of methods ", html.Span(f"who ranks networks best at epoch {epoch}", className="of")],
+            ["Ladder of methods ", html.Span(_verdict(level, epoch), className="of")],
         )
+
+
+def _verdict(level: list[str], epoch: int) -> str:
+    """Who ranks networks best, where anybody can be told to."""
+    if not level:
+        return f"epoch {epoch}"
+    if len(level) == 1:
+        return f"epoch {epoch}: {level[0]} ranks networks best"
+    return f"epoch {epoch}: no clear winner; the {len(level)} that are filled cannot be told apart"
 
 
 def predicted_epoch(data: ExplorerData, epoch: int) -> int | None:

@@ -43,6 +43,11 @@ def register(app: Dash, source: Source) -> None:
         prevent_initial_call=True,
     )  # fmt: skip
     app.clientside_callback(
+        ClientsideFunction("latent_map", "found"), Output("selection", "data", allow_duplicate=True),
+        Input("select-found", "n_clicks"), State("lasso-into", "value"), State("selection", "data"),
+        State("found", "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    app.clientside_callback(
         ClientsideFunction("page", "clear"), Output("selection", "data", allow_duplicate=True),
         Input("clear", "n_clicks"), prevent_initial_call=True,
     )  # fmt: skip
@@ -142,7 +147,7 @@ def _bands(app: Dash, source: Source) -> None:
             curve_bands(curve_bands_info(data, groups), data.metric_name, theme),
             [
                 f"{'Leading exponents' if data.look == 'economy' else 'Lyapunov spectra'} ",
-                html.Span(f"epoch {epoch}, mean and inner 80\u00a0%", className="of"),
+                html.Span(f"epoch {epoch}, median and inner 80\u00a0%", className="of"),
             ],
             exponents_in_words(data, groups, epoch),
         )

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.filters import filter_mask
 from aelle.explorer.groups import Group
+from aelle.explorer.projection import Projection
+from aelle.explorer.scatter import scatter, usual_axes
+from aelle.explorer.source import Source
 from aelle.explorer.theme import Theme
 
 Selection = Mapping[str, Sequence[int]]
@@ -26,6 +29,19 @@ def shown_networks(data: ExplorerData, epoch: int, filters: Mapping[str, Any] | 
     """The networks that are on the map: with a latent at that epoch, and passing the filters."""
     points = data.points[(data.points["epoch"] == epoch).to_numpy()]
     return points["network"].to_numpy()[filter_mask(points, filters or {}, data.points)]
+
+
+def projected(source: Source, data: ExplorerData, asked: Mapping[str, str]) -> Projection:
+    """Where the points stand, by what the controls say.
+
+    Raises:
+        ExplorerError: where there is no such projection of these data.
+    """
+    if asked["method"] == "columns":
+        axes = usual_axes(data, asked["x"], asked["y"], asked["log"])
+        found: Projection = data.kept(axes, lambda: scatter(data, axes))
+        return found
+    return source.projection(asked["method"], int(asked["dimensions"]))
 
 
 def groups_of(selection: Selection, shown: NDArray[np.int64], theme: Theme) -> list[Group]:

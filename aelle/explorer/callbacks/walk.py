@@ -39,7 +39,7 @@ def _step(app: Dash, source: Source) -> None:
     def step(*values: Any) -> Any:
         steps, dragged, (asked, latent, base) = values[:3], values[3], values[7:]
         data, cause = source.data, ctx.triggered_id
-        if data is None or data.points.empty or asked is None:
+        if data is None or not data.has_latents or asked is None:
             return (no_update,) * 5
         epoch, origin = epoch_at(data, asked["epoch"]), [asked["focus"], asked["epoch"]]
         if base is None or cause == "walk-reset" or base["origin"] != origin:
@@ -80,6 +80,8 @@ def _show(app: Dash, source: Source) -> None:
     )  # fmt: skip
     def show(latent: Any, asked: dict[str, Any] | None, method: str) -> Any:
         data = source.data
+        if data is not None and not data.has_latents:
+            return message(f"A walk needs latents: run aelle train {source.folder.root}"), None, "", "", ""
         if data is None or latent is None or asked is None:
             return (no_update,) * 5
         theme, focus, epoch = theme_named(asked["theme"]), asked["focus"], epoch_at(data, asked["epoch"])

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aelle.explorer.theme import Theme, axis
+from aelle.explorer.projection import Ruler
+from aelle.explorer.theme import Theme, as_text, axis
 
 
 def xyz(coordinates: NDArray[np.float64], dimensions: int) -> dict[str, NDArray[np.float32]]:
@@ -26,9 +27,14 @@ _WIDE = {"x": 1.45, "y": 1.45, "z": 0.95}
 _CAMERA = {"eye": {"x": 1.6, "y": 1.6, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.17}}
 
 
-def axes(titles: Sequence[str], ranges: NDArray[np.float64], theme: Theme, dimensions: int) -> dict[str, Any]:
+def axes(
+    rulers: Sequence[Ruler], ranges: NDArray[np.float64], theme: Theme, dimensions: int
+) -> dict[str, Any]:
     """Axes in two or three dimensions, with room for all points."""
-    found = [axis(theme, text, range=list(span)) for text, span in zip(titles, ranges, strict=True)]
+    found = [
+        axis(theme, as_text(ruler.title), range=list(span)) | _ticks(ruler)
+        for ruler, span in zip(rulers, ranges, strict=True)
+    ]
     if dimensions == 2:
         return {"xaxis": found[0], "yaxis": found[1]}
     for each in found:
@@ -38,6 +44,21 @@ def axes(titles: Sequence[str], ranges: NDArray[np.float64], theme: Theme, dimen
         each |= {"backgroundcolor": theme.card, "nticks": 6}
     scene = dict(zip(("xaxis", "yaxis", "zaxis"), found, strict=True))
     return {"scene": scene | {"aspectmode": "manual", "aspectratio": _WIDE, "camera": _CAMERA}}
+
+
+def _ticks(ruler: Ruler) -> dict[str, Any]:
+    if not ruler.ticks:
+        return {}
+    places, words = zip(*ruler.ticks, strict=True)
+    return {"tickvals": list(places), "ticktext": [as_text(word) for word in words]}
+
+
+def zero_lines(rulers: Sequence[Ruler], theme: Theme) -> list[dict[str, Any]]:
+    """A line at 0 of an axis on which it parts growth from decay."""
+    line = {"type": "line", "layer": "below", "line": {"color": theme.ink, "width": 1, "dash": "dash"}}
+    upright = {"x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper"}
+    level = {"y0": 0, "y1": 0, "x0": 0, "x1": 1, "xref": "paper"}
+    return [line | place for ruler, place in zip(rulers, (upright, level), strict=False) if ruler.zero]
 
 
 def outside(
@@ -55,7 +76,10 @@ def outside(
 
 
 def ranges_of(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The frame of each axis: all points, but for lone outliers far from the inner 98 %."""
+    """The frame of each axis: all points that have a place, but for lone outliers far from the inner 98 %."""
+    coordinates = coordinates[np.isfinite(coordinates).all(axis=1)]
+    if not len(coordinates):
+        return np.tile([-1.0, 1.0], (coordinates.shape[1], 1))
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     inner = np.quantile(coordinates, [0.01, 0.99], axis=0)
     reach = 0.5 * (inner[1] - inner[0])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from aelle.explorer.columns import Column, describe, kind_codes, quantity
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures.colours import keep_titles_clear, kind_colours, quantity_axis
-from aelle.explorer.figures.frame import axes, outside, ranges_of, xyz
-from aelle.explorer.projection import Projection
+from aelle.explorer.figures.frame import axes, outside, ranges_of, xyz, zero_lines
+from aelle.explorer.projection import Projection, Ruler
 from aelle.explorer.theme import LIGHT, Theme, as_text, base_layout, title_above_bar
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "x")
@@ -34,7 +34,7 @@ class LatentMapInfo:
     codes: NDArray[np.int32]  # kinds to colour by; empty for quantities
     shapes: tuple[str, ...]
     shape_codes: NDArray[np.int32]
-    axis_titles: tuple[str, str, str]
+    rulers: tuple[Ruler, Ruler, Ruler]
     ranges: NDArray[np.float64]  # 3 × 2, over all epochs, so that axes hold still while networks travel
     sizes: NDArray[np.float64] | None = None
 
@@ -59,7 +59,8 @@ def latent_map_info(
     """
     column = describe(data.points, colour, data.metric_name)
     at = np.ones(len(data.points), bool) if epoch is None else (data.points["epoch"] == epoch).to_numpy()
-    rows = np.flatnonzero(at if keep is None else at & keep)
+    placed = np.isfinite(projection.coordinates).all(axis=1)
+    rows = np.flatnonzero(at & placed if keep is None else at & keep & placed)
     points = data.points.iloc[rows]
     shapes, shape_codes = _shapes(data, points, shape)
     values = np.empty(0, np.float32) if column.is_kind else quantity(points[colour], column)
@@ -73,7 +74,7 @@ def latent_map_info(
         codes=codes,
         shapes=shapes,
         shape_codes=shape_codes,
-        axis_titles=(projection.axis_title(0), projection.axis_title(1), projection.axis_title(2)),
+        rulers=(projection.ruler(0), projection.ruler(1), projection.ruler(2)),
         ranges=ranges_of(projection.coordinates),
         sizes=_sizes(points, size),
     )
@@ -88,7 +89,7 @@ def latent_map(
         for rows, name, symbol, colour in _parts(info, theme)
     ]
     layout = base_layout(
-        theme, uirevision=f"{dimensions}", **axes(info.axis_titles, info.ranges, theme, dimensions)
+        theme, uirevision=f"{dimensions}", **axes(info.rulers, info.ranges, theme, dimensions)
     )
     if not info.column.is_kind:
         layout["coloraxis"] = quantity_axis(info.column, theme)
@@ -103,6 +104,7 @@ def latent_map(
     above = (64 if info.column.is_kind else 78) + (28 if title else 0)
     sides = {"l": 60, "r": 12, "b": 48} if dimensions == 2 else {"l": 8, "r": 8, "b": 8}
     layout["margin"] = sides | {"t": above}
+    layout["shapes"] = zero_lines(info.rulers, theme) if dimensions == 2 else []
     layout["annotations"] = [
         *title_above_bar(theme, as_text(title)),
         *outside(info.coordinates, info.ranges, theme, dimensions),

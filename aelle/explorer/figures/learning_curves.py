@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -28,6 +29,16 @@ class Curves:
     val_loss: NDArray[np.float64]
     outcome: str
     spectrum_epochs: NDArray[np.int64]
+    lambda_max: NDArray[np.float64]
+
+    @property
+    def panels(self) -> list[str]:
+        """Which of metric, loss and λ₁ there is anything of."""
+        parts = (self.metric, np.append(self.train_loss, self.val_loss), self.lambda_max)
+        return [name for name, part in zip(PANELS, parts, strict=True) if np.isfinite(part).any()]
+
+
+PANELS = ("metric", "loss", "exponent")
 
 
 def learning_curves_info(data: ExplorerData, network: int) -> Curves:
@@ -42,30 +53,39 @@ def learning_curves_info(data: ExplorerData, network: int) -> Curves:
         records["val_loss"].to_numpy(np.float64),
         str(data.networks["outcome"][network]),
         records["epoch"].to_numpy(np.int64)[data.spectra.lengths[rows] > 0],
+        records["lambda_max"].to_numpy(np.float64),
     )
 
 
 def learning_curves(curves: Curves, theme: Theme = LIGHT, *, title: str = "") -> go.Figure:
-    """Draw the metric (left) and the losses (right) of one network; triangles mark where spectra were taken."""
-    figure = _panels(theme, title, curves.metric_name)
-    figure.add_scatter(
-        x=curves.epochs, y=curves.metric, mode="lines+markers", name="validation",
-        line={"color": theme.group_a, "width": 2.5}, marker={"size": 5}, showlegend=False,
-        hovertemplate="epoch %{x}: %{y:.4f}<extra></extra>",
-    )  # fmt: skip
-    taken = np.isin(curves.epochs, curves.spectrum_epochs)
-    figure.add_scatter(
-        x=curves.epochs[taken], y=curves.metric[taken], mode="markers", name="spectrum taken",
-        marker={"symbol": "triangle-up", "size": 11, "color": theme.group_b}, hoverinfo="skip",
-    )  # fmt: skip
-    for name, losses, dash in (
-        ("training", curves.train_loss, "dot"),
-        ("validation", curves.val_loss, "solid"),
-    ):
+    """Draw metric, losses and λ₁ of one network, each where it was recorded; triangles mark where spectra were taken."""
+    figure = go.Figure(layout=curves_layout(theme, curves.panels, title, curves.metric_name))
+    line, place = {"color": theme.group_a, "width": 2.5}, places(curves.panels)
+    hover = {"hovertemplate": "epoch %{x}: %{y:.4f}<extra></extra>"}
+    if "metric" in place:
         figure.add_scatter(
-            x=curves.epochs, y=losses, mode="lines", name=f"{name} loss", **_RIGHT,
-            line={"color": theme.group_a, "width": 2.5, "dash": dash},
-            hovertemplate="epoch %{x}: %{y:.4f}<extra></extra>",
+            x=curves.epochs, y=curves.metric, mode="lines+markers", name="validation", line=line, marker={"size": 5},
+            showlegend=False, **hover, **place["metric"],
+        )  # fmt: skip
+        taken = np.isin(curves.epochs, curves.spectrum_epochs)
+        figure.add_scatter(
+            x=curves.epochs[taken], y=curves.metric[taken], mode="markers", name="spectrum taken",
+            marker={"symbol": "triangle-up", "size": 11, "color": theme.group_b}, hoverinfo="skip", **place["metric"],
+        )  # fmt: skip
+    if "loss" in place:
+        for name, losses, dash in (
+            ("training", curves.train_loss, "dot"),
+            ("validation", curves.val_loss, "solid"),
+        ):
+            figure.add_scatter(
+                x=curves.epochs, y=losses, mode="lines", name=f"{name} loss", line=line | {"dash": dash}, **hover,
+                **place["loss"],
+            )  # fmt: skip
+    if "exponent" in place:
+        known = np.isfinite(curves.lambda_max)
+        figure.add_scatter(
+            x=curves.epochs[known], y=curves.lambda_max[known], mode="lines+markers", name="λ₁", showlegend=False,
+            line={"color": theme.group_b, "width": 2.5}, marker={"size": 7}, **hover, **place["exponent"],
         )  # fmt: skip
     return figure
 
@@ -85,10 +105,10 @@ class CurveBand:
 
 
 def curve_bands_info(data: ExplorerData, groups: Sequence[Group]) -> list[CurveBand]:
-    """Median and band over epochs of each group's metric and validation loss."""
+    """Median and band over epochs of each group's metric, validation loss and λ₁."""
     bands = []
     for group in groups:
-        for quantity in ("val_metric", "val_loss"):
+        for quantity in _QUANTITIES:
             epochs, matrix = _over_epochs(data, quantity)
             (low, median, high), counts = column_quantiles(matrix[group.networks], (0.1, 0.5, 0.9))
             seen = counts > 0
@@ -117,29 +137,53 @@ def _over_epochs(data: ExplorerData, quantity: str) -> tuple[NDArray[np.int64], 
 def curve_bands(
     bands: Sequence[CurveBand], metric_name: str = "metric", theme: Theme = LIGHT, *, title: str = ""
 ) -> go.Figure:
-    """Draw the median learning curve of each group with its band: the metric left, the loss right."""
-    figure = _panels(theme, title, metric_name)
+    """Draw the median of each group with the inner 80 % behind it: metric, validation loss and λ₁, where recorded."""
+    recorded = {band.quantity for band in bands if len(band.epochs)}
+    panels = [name for name, quantity in zip(PANELS, _QUANTITIES, strict=True) if quantity in recorded]
+    figure = go.Figure(layout=curves_layout(theme, panels, title, metric_name))
+    place = dict(zip(_QUANTITIES, (places(panels).get(name) for name in PANELS), strict=True))
+    labelled = set()
     for band in bands:
+        if band.quantity not in recorded:
+            continue
         label = f"{as_text(band.name)} ({band.count})"
-        place = {} if band.quantity == "val_metric" else _RIGHT
         x = band.epochs.astype(np.float64)
-        add_band(figure, x, band.median, band.low, band.high, label, band.colour, **place)
-        figure.data[-1].showlegend = not place
+        add_band(
+            figure, x, band.median, band.low, band.high, label, band.colour, **(place[band.quantity] or {})
+        )
+        figure.data[-1].showlegend = label not in labelled
+        labelled.add(label)
     return figure
 
 
-_RIGHT = {"xaxis": "x2", "yaxis": "y2"}
+_QUANTITIES = ("val_metric", "val_loss", "lambda_max")  # of groups, in the order of PANELS
 
 
-def _panels(theme: Theme, title: str, metric_name: str) -> go.Figure:
-    """Two plots side by side: the metric, and the loss. (make_subplots takes ten times as long.)"""
-    return go.Figure(
-        layout=base_layout(
-            theme, title=title_of(theme, title),
-            xaxis=axis(theme, "epoch", domain=[0, 0.43]),
-            yaxis=axis(theme, as_text(f"validation {metric_name}")),
-            xaxis2=axis(theme, "epoch", domain=[0.57, 1], anchor="y2"),
-            yaxis2=axis(theme, "loss", anchor="x2"),
-            margin={"l": 56, "r": 16, "t": 56 if title else 30, "b": 44}, legend=legend_above(theme),
-        )
+def places(panels: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The axes of each panel, as keyword arguments of a trace."""
+    numbers = {name: str(k + 1) if k else "" for k, name in enumerate(panels)}
+    return {name: {"xaxis": f"x{number}", "yaxis": f"y{number}"} for name, number in numbers.items()}
+
+
+def curves_layout(theme: Theme, panels: Sequence[str], title: str, metric_name: str) -> dict[str, Any]:
+    """Plots side by side, one a panel. (make_subplots takes ten times as long.)"""
+    words = {"metric": as_text(f"validation {metric_name}"), "loss": "loss", "exponent": "λ₁ (nats per step)"}
+    layout = base_layout(
+        theme, title=title_of(theme, title), legend=legend_above(theme),
+        margin={"l": 56, "r": 16, "t": 56 if title else 30, "b": 44},
     )  # fmt: skip
+    room = 0.14 if len(panels) < 3 else 0.12
+    width = (1 - room * (len(panels) - 1)) / max(len(panels), 1)
+    for k, (name, place) in enumerate(places(panels).items()):
+        start = k * (width + room)
+        number = place["xaxis"][1:]
+        layout[f"xaxis{number}"] = axis(
+            theme, "epoch", domain=[start, min(start + width, 1)], anchor=place["yaxis"], nticks=6
+        )
+        layout[f"yaxis{number}"] = axis(theme, words[name], anchor=place["xaxis"], nticks=6)
+        if name == "exponent":
+            layout["shapes"] = [
+                {"type": "line", "xref": f"{place['xaxis']} domain", "x0": 0, "x1": 1, "yref": place["yaxis"], "y0": 0,
+                 "y1": 0, "layer": "below", "line": {"color": theme.ink, "width": 1, "dash": "dash"}}
+            ]  # fmt: skip
+    return layout

@@ -97,7 +97,7 @@ def _starts_and_ends(data: ExplorerData, projection: Projection) -> NDArray[np.f
 
 def _arrows(ways: NDArray[np.float64], theme: Theme, dimensions: int) -> Any:
     path = ways.reshape(-1, 3)
-    line = {"color": theme.muted, "width": 1}
+    line = {"color": theme.ink, "width": 1}
     if dimensions == 3:
         return go.Scatter3d(**xyz(path, 3), mode="lines", line=line, hoverinfo="skip", showlegend=False)
     sizes = np.tile([0, 8, 0], len(ways))  # a head at the end only
@@ -105,11 +105,17 @@ def _arrows(ways: NDArray[np.float64], theme: Theme, dimensions: int) -> Any:
         "symbol": "arrow",
         "angleref": "previous",
         "size": sizes,
-        "color": theme.muted,
+        "color": theme.ink,
         "line": {"width": 0},
     }
     return go.Scatter(
-        **xyz(path, 2), mode="lines+markers", line=line, marker=marker, hoverinfo="skip", showlegend=False
+        **xyz(path, 2),
+        mode="lines+markers",
+        line=line,
+        marker=marker,
+        hoverinfo="skip",
+        showlegend=False,
+        zorder=1,
     )
 
 

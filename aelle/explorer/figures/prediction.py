@@ -76,17 +76,18 @@ def predicted_info(data: ExplorerData, method: str, epoch: int) -> Predicted:
 
 def predicted_against_actual(
     info: Predicted, theme: Theme = LIGHT, *, groups: Mapping[str, tuple[Sequence[int], str]] | None = None,
-    title: str = "",
+    title: str = "", intervals: bool = True,
 ) -> go.Figure:  # fmt: skip
-    """Draw predicted (up) against actual (right), with intervals and the diagonal; groups in their colours.
+    """Draw predicted (up) against actual (right), on axes of one scale, with the diagonal; groups in their colours.
 
-    `groups` maps a name to networks and a colour.
+    `groups` maps a name to networks and a colour. Without `intervals` they are said on hover alone.
     """
     title = title or f"{info.method} at epoch {info.epoch}: {info.in_words}"
     metric = as_text(info.metric_name)
     layout = base_layout(
         theme, title=title_of(theme, as_text(title)),
-        xaxis=axis(theme, f"actual final {metric}"), yaxis=axis(theme, "predicted"),
+        xaxis=axis(theme, f"actual final {metric}", constrain="domain"),
+        yaxis=axis(theme, "predicted", scaleanchor="x", constrain="domain"),
         shapes=[_diagonal(info, theme)],
     )  # fmt: skip
     figure = go.Figure(layout=layout)
@@ -95,7 +96,7 @@ def predicted_against_actual(
     for name, (networks, colour) in reversed(parts.items()):
         rows = np.isin(info.networks, networks) & ~taken
         taken |= rows
-        figure.add_trace(_with_intervals(info, rows, name, colour))
+        figure.add_trace(_with_intervals(info, rows, name, colour, intervals))
     figure.data = figure.data[::-1]
     figure.update_layout(showlegend=bool(groups), legend=legend_above(theme))
     return figure
@@ -107,17 +108,28 @@ def ladder_info(report: Mapping[str, Any], score: str = "spearman") -> list[dict
     return sorted(rows, key=lambda row: (row["epoch"], -row[score]))
 
 
+def level_methods(report: Mapping[str, Any], epoch: int) -> list[str]:
+    """The best method at an epoch and those that cannot be told apart from it, as the report has them."""
+    comparisons = report.get("comparisons") or []
+    found = next((c.get("not_told_apart") for c in comparisons if c.get("epoch") == epoch), None)
+    return [str(name) for name in found or []]
+
+
 def ladder(
-    rows: Sequence[Mapping[str, Any]], epoch: int, theme: Theme = LIGHT, *, title: str = ""
-) -> go.Figure:
-    """Draw Spearman of every method at one epoch as a dot with its bootstrap interval, the best on top."""
-    title = title or f"Who ranks networks best at epoch {epoch}"
+    rows: Sequence[Mapping[str, Any]], epoch: int, theme: Theme = LIGHT, *, level: Sequence[str] = (), title: str = ""
+) -> go.Figure:  # fmt: skip
+    """Draw Spearman of every method at one epoch as a dot with its bootstrap interval, the highest on top.
+
+    Methods outside `level`, those that cannot be told apart from the best, are hollow.
+    """
+    title = title or f"Rank correlation of predictions at epoch {epoch}"
     shown = [row for row in rows if row["epoch"] == epoch][::-1]
     names = [as_text(row["method"]) for row in shown]
     score = np.array([row["spearman"] for row in shown], float)
     low = np.array([row.get("spearman_low", np.nan) for row in shown], float)
     high = np.array([row.get("spearman_high", np.nan) for row in shown], float)
     colours = [theme.group_a if _LEARNED in row["method"].lower() else theme.muted for row in shown]
+    symbols = ["circle" if not level or row["method"] in level else "circle-open" for row in shown]
     layout = base_layout(
         theme, title=title_of(theme, title), showlegend=False,
         xaxis=axis(theme, "Spearman correlation with the actual value (95 % interval)",
@@ -127,7 +139,7 @@ def ladder(
     )  # fmt: skip
     figure = go.Figure(layout=layout)
     figure.add_scatter(
-        x=score, y=names, mode="markers", marker={"size": 11, "color": colours},
+        x=score, y=names, mode="markers", marker={"size": 11, "color": colours, "line": {"width": 2}, "symbol": symbols},
         error_x={"type": "data", "symmetric": False, "array": high - score, "arrayminus": score - low,
                  "color": theme.faint, "thickness": 2, "width": 0},
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
@@ -171,9 +183,11 @@ def calibration(info: Predicted, theme: Theme = LIGHT, *, bins: int = 10, title:
     return figure
 
 
-def _with_intervals(info: Predicted, rows: NDArray[np.bool_], name: str, colour: str) -> go.Scatter:
+def _with_intervals(
+    info: Predicted, rows: NDArray[np.bool_], name: str, colour: str, drawn: bool
+) -> go.Scatter:
     error = None
-    if np.isfinite(info.lower[rows]).any() and rows.sum() <= 3000:
+    if drawn and np.isfinite(info.lower[rows]).any() and rows.sum() <= 3000:
         error = {
             "type": "data", "symmetric": False, "array": info.upper[rows] - info.predicted[rows],
             "arrayminus": info.predicted[rows] - info.lower[rows], "color": colour, "thickness": 1, "width": 0,
@@ -182,9 +196,20 @@ def _with_intervals(info: Predicted, rows: NDArray[np.bool_], name: str, colour:
     return kind(
         x=info.actual[rows], y=info.predicted[rows], mode="markers", name=as_text(name), error_y=error,
         marker={"size": 6, "color": colour, "opacity": 0.8}, customdata=info.networks[rows].tolist(),
-        text=[as_text(name) for name, is_in in zip(info.ids, rows, strict=True) if is_in],
-        hovertemplate="%{text}<br>actual %{x:.3f}<br>predicted %{y:.3f}<extra></extra>",
+        text=[as_text(words) for words, is_in in zip(_hover(info), rows, strict=True) if is_in],
+        hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
+
+
+def _hover(info: Predicted) -> list[str]:
+    """What is said of each network: its id, what it reached, and what was predicted with its interval."""
+    lines = []
+    for name, actual, predicted, low, high in zip(
+        info.ids, info.actual, info.predicted, info.lower, info.upper, strict=True
+    ):
+        interval = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) and np.isfinite(high) else ""
+        lines.append(f"{name}: actual {actual:.3f}, predicted {predicted:.3f}{interval}")
+    return lines
 
 
 def _diagonal(info: Predicted, theme: Theme) -> dict[str, Any]:

@@ -67,20 +67,20 @@ def spectra_over_epochs(
 
 @dataclass(frozen=True)
 class Band:
-    """The spectra of a group over the normalised index: mean, and the inner 80 % of networks."""
+    """The spectra of a group over the normalised index: median, and the inner 80 % of networks."""
 
     name: str
     colour: str
     count: int
     index: NDArray[np.float64]
-    mean: NDArray[np.float64]
+    median: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     index_title: str = NORMALISED_INDEX
 
 
 def spectrum_bands_info(data: ExplorerData, groups: Sequence[Group], epoch: int) -> list[Band]:
-    """Mean and band of each group's spectra at one epoch; networks of any size, over the normalised index.
+    """Median and band of each group's spectra at one epoch; networks of any size, over the normalised index.
 
     Where more than half of a group's exponents are minus infinity or missing, nothing is drawn.
     """
@@ -91,12 +91,10 @@ def spectrum_bands_info(data: ExplorerData, groups: Sequence[Group], epoch: int)
         wanted = np.zeros(len(data.networks), bool)
         wanted[group.networks] = True
         own = matrix[wanted[numbers]]
-        (low, high), counts = column_quantiles(own, (0.1, 0.9))
-        shown = counts * 2 >= max(len(own), 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(shown, np.nansum(own, axis=0, dtype=np.float64) / counts, np.nan)
-        low[~shown] = high[~shown] = np.nan
-        bands.append(Band(group.name, group.colour, len(own), index, mean, low, high, index_title(data)))
+        (low, median, high), counts = column_quantiles(own, (0.1, 0.5, 0.9))
+        hidden = counts * 2 < max(len(own), 1)
+        low[hidden] = median[hidden] = high[hidden] = np.nan
+        bands.append(Band(group.name, group.colour, len(own), index, median, low, high, index_title(data)))
     return bands
 
 
@@ -115,14 +113,14 @@ def _resampled(data: ExplorerData, epoch: int) -> tuple[NDArray[np.int64], NDArr
 def spectrum_bands(
     bands: Sequence[Band], theme: Theme = LIGHT, *, title: str = "", log_index: bool = False
 ) -> go.Figure:
-    """Draw the mean spectrum of each group, its band behind it."""
+    """Draw the median spectrum of each group, the inner 80 % of its networks behind it."""
     axis_title = bands[0].index_title if bands else NORMALISED_INDEX
     figure = go.Figure(layout=spectrum_layout(theme, title, axis_title, log_index))
     for band in bands:
         add_band(
             figure,
             band.index,
-            band.mean,
+            band.median,
             band.low,
             band.high,
             f"{as_text(band.name)} ({band.count})",
@@ -160,7 +158,7 @@ def decoded_spectrum(
 def add_band(
     figure: go.Figure,
     x: NDArray[np.float64],
-    mean: NDArray[np.float64],
+    middle: NDArray[np.float64],
     low: NDArray[np.float64],
     high: NDArray[np.float64],
     name: str,
@@ -178,7 +176,7 @@ def add_band(
         hoverinfo="skip", showlegend=False, legendgroup=name, **place,
     )  # fmt: skip
     figure.add_scatter(
-        x=x, y=mean, mode="lines", line={"color": colour, "width": 2.5}, name=name, legendgroup=name,
+        x=x, y=middle, mode="lines", line={"color": colour, "width": 2.5}, name=name, legendgroup=name,
         hovertemplate="%{y:.4f}", **place,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from aelle.explorer.layout.controls import PATHS, column_options, epoch_marks
 from aelle.explorer.layout.shell import facts_and_notes, headline_parts, page, shell, state_of
-from aelle.explorer.layout.views import FIGURES, TABS
+from aelle.explorer.layout.views import FIGURES, TABS, map_title
 
 __all__ = [
     "FIGURES",
@@ -12,6 +12,7 @@ __all__ = [
     "epoch_marks",
     "facts_and_notes",
     "headline_parts",
+    "map_title",
     "page",
     "shell",
     "state_of",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dash import dcc, html
 
 from aelle.explorer.columns import Column, colour_columns
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.layout.widgets import aria, choice, control, menu
+from aelle.explorer.scatter import usual_axes
 from aelle.explorer.view import View
 
 PATHS = {"none": "none", "trails": "of chosen networks", "arrows": "start → end of all"}
@@ -16,22 +19,64 @@ def controls(data: ExplorerData, view: View) -> html.Section:
     """All controls, set as `view` says."""
     options = column_options(data)
     colours = [option["value"] for option in options["colour"]]
-    search = dcc.Input(id="search", type="search", placeholder="id or its beginning", debounce=True)
     return html.Section(
         [
             menu("Colour by", "colour", options["colour"], view.colour if view.colour in colours else colours[0]),
             menu("Shape", "shape", options["shape"], view.shape, clearable=True),
             menu("Size", "size", options["size"], view.size, clearable=True),
-            choice("Projection", "method", {"pca": "PCA", "umap": "UMAP"}, view.method or "pca"),
-            choice("Dimensions", "dimensions", {"2": "2-D", "3": "3-D"}, str(view.dimensions or 2)),
+            *_places(data, view, options["axis"]),
             menu("Paths", "paths", [{"label": v, "value": k} for k, v in PATHS.items()], view.paths or "trails"),
             html.Span(className="break"),
             control("Epoch", _epoch_slider(data, view), "epoch", "wide"),
             _filters(data, view),
-            control("Find a network", search, "search", "search"),
+            _search(),
         ],
         className="controls", **aria(label="Controls"),
     )  # fmt: skip
+
+
+def _search() -> html.Div:
+    field = dcc.Input(id="search", type="search", placeholder="id, or lstm 32, or λ₁ > 0", debounce=True)
+    found = html.Span(id="search-found", className="found", **aria(live="polite"))
+    take = html.Button("Select", id="select-found", n_clicks=0, hidden=True)
+    head = html.Div([html.Label("Find networks", htmlFor="search"), found, take], className="search-head")
+    return html.Div([head, field, dcc.Store(id="found", data=[])], className="control search")
+
+
+METHODS = {"pca": "PCA", "umap": "UMAP", "columns": "Columns"}
+
+
+def method_of(data: ExplorerData, view: View) -> str:
+    """What places the points: without latents only columns can."""
+    usual = "pca" if data.has_latents else "columns"
+    return view.method if data.has_latents and view.method in METHODS else usual
+
+
+def _places(data: ExplorerData, view: View, columns: list[dict[str, str]]) -> list[Any]:
+    """What places the points: a projection of latents, or two columns."""
+    method, axes = method_of(data, view), usual_axes(data, view.x, view.y, view.log)
+    methods = METHODS if data.has_latents else {"columns": METHODS["columns"]}
+    log = dcc.Checklist(
+        id="log", options=[{"label": f"log {axis}", "value": axis} for axis in "xy"], value=list(axes.logarithmic),
+        inline=True, className="choice many",
+    )  # fmt: skip
+    chosen = {
+        "method": method, "dimensions": str(view.dimensions or 2), "x": axes.x, "y": axes.y, "log": axes.logarithmic
+    }  # fmt: skip
+    across = [
+        menu("Across", "x", columns, axes.x),
+        menu("Up", "y", columns, axes.y),
+        control("Scale", log, ""),
+    ]
+    return [
+        choice("Places by", "method", methods, method),
+        html.Div(
+            choice("Dimensions", "dimensions", {"2": "2-D", "3": "3-D"}, str(view.dimensions or 2)),
+            id="dimensions-box", className="together", hidden=method == "columns",
+        ),
+        html.Div(across, id="axes-box", className="together", hidden=method != "columns"),
+        dcc.Store(id="projection", data=chosen),
+    ]  # fmt: skip
 
 
 def column_options(data: ExplorerData) -> dict[str, list[dict[str, str]]]:
@@ -47,6 +92,7 @@ def column_options(data: ExplorerData) -> dict[str, list[dict[str, str]]]:
         "shape": options([column for column in varying if column.is_kind]),
         "size": options([column for column in varying if not column.is_kind]),
         "filter": options(varying),
+        "axis": options(varying or columns),
     }
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from dash import dcc, html
 
 from aelle.explorer.data import ExplorerData
+from aelle.explorer.filters import known_filters
 from aelle.explorer.layout.controls import controls
 from aelle.explorer.layout.views import panels
 from aelle.explorer.layout.widgets import aria
 from aelle.explorer.source import Source
-from aelle.explorer.summary import experiment_facts
+from aelle.explorer.summary import best_network, experiment_facts, headline_of, next_step
 from aelle.explorer.view import View
 
 
@@ -23,6 +25,8 @@ def shell(source: Source) -> html.Main:
     first_of_kind = [dcc.Dropdown(), dcc.Slider(0, 1, marks=None), dcc.RangeSlider(0, 1, marks=None)]
     return html.Main(
         [
+            html.P(id="gone", className="gone", role="alert", hidden=True),
+            html.P(id="moved", className="gone", role="alert"),
             html.Div(id="page", className="page"),
             html.Div(first_of_kind, hidden=True),
             dcc.Location(id="address", refresh=False),
@@ -38,7 +42,7 @@ def shell(source: Source) -> html.Main:
 def state_of(source: Source) -> str:
     """Which page there is to show: nothing, records without latents, or the map."""
     data = source.data
-    return "empty" if data is None else "records" if data.points.empty else "map"
+    return "empty" if data is None else "map" if data.has_latents else "records"
 
 
 def page(source: Source, view: View) -> list[Any]:
@@ -46,16 +50,13 @@ def page(source: Source, view: View) -> list[Any]:
     data = source.data
     if data is None:
         return [_empty("Nothing to show yet", [source.problem])]
-    if data.points.empty:
-        run = ["Run ", html.Code(f"aelle train {source.folder.root}"), " and this page fills itself."]
-        why = [html.Span(note) for note in data.unreadable]
-        return [_empty(f"{len(data.networks)} networks, but no latents yet", run, why)]
-    focus = data.numbers_of([view.focus] if view.focus else [])
+    view = replace(view, filters=known_filters(data.points, view.filters))
+    focus = data.numbers_of([view.focus] if view.focus else []) or [best_network(data)]
     return [
         *_head(data, source.version),
         controls(data, view),
         panels(data, view),
-        *_stores(view, focus[0] if focus else None, {"a": data.numbers_of(view.a), "b": data.numbers_of(view.b)}),
+        *_stores(view, focus[0], {"a": data.numbers_of(view.a), "b": data.numbers_of(view.b)}),
         dcc.Interval(id="tick", interval=900, disabled=True),
         dcc.Download(id="download"),
         html.Div(id="announce", className="visually-hidden", **aria(live="polite")),
@@ -101,6 +102,7 @@ def _head(data: ExplorerData, version: int) -> list[Any]:
         ),
         html.Details(headline_parts(headline), className="headline", id="headline", hidden=not headline),
         html.P(notes, className="notes", id="notes", hidden=not notes),
+        html.P(next_step(data), className="next", id="next"),
         dcc.Store(id="theme"),
         dcc.Store(id="display"),
         dcc.Store(id="version", data=version),
@@ -109,7 +111,7 @@ def _head(data: ExplorerData, version: int) -> list[Any]:
 
 def facts_and_notes(data: ExplorerData) -> tuple[str, str, str]:
     """The line of facts, the report's headline, and what could not be read."""
-    return experiment_facts(data), str(data.report.get("headline", "")), "; ".join(data.unreadable)
+    return experiment_facts(data), headline_of(data), "; ".join(data.unreadable)
 
 
 def headline_parts(headline: str) -> list[Any]:

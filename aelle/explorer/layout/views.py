@@ -9,6 +9,7 @@ from dash import dcc, html
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.figures.prediction import methods_at
 from aelle.explorer.layout.widgets import aria, choice, control, figure, graph, menu
+from aelle.explorer.projection import Projection
 from aelle.explorer.view import View
 
 TABS = {
@@ -36,12 +37,7 @@ def panels(data: ExplorerData, view: View) -> html.Section:
 def _map() -> html.Div:
     return html.Div(
         [
-            html.H2(
-                [
-                    "Latent map ",
-                    html.Span("each point is a network; near ones have alike spectra", className="of"),
-                ]
-            ),
+            html.H2("Latent map", id="map-title"),
             html.P(_HINT, className="hint"),
             graph("map"),
             dcc.Store(id="map-marks"),
@@ -52,6 +48,17 @@ def _map() -> html.Div:
         ],
         className="panel map",
     )
+
+
+def map_title(projection: Projection, epoch: int) -> list[Any]:
+    """What the map shows: the latent space, or two columns."""
+    if projection.rulers is None:
+        return [
+            "Latent map ",
+            html.Span("each point is a network; near ones have alike spectra", className="of"),
+        ]
+    across, up = (projection.ruler(k).title for k in (0, 1))
+    return ["Networks ", html.Span(f"{up} against {across}, epoch {epoch}", className="of")]
 
 
 def _selection_bar() -> html.Div:
@@ -83,7 +90,9 @@ def _views(data: ExplorerData, tab: str) -> list[html.Div]:
                 index,
                 html.P(id="bands-words", className="hint"),
             ),
-            figure("curve-bands", "Learning curves"),
+            figure(
+                "curve-bands", ["Learning curves ", html.Span("median and inner 80\u00a0%", className="of")]
+            ),
         ),
         "special": (
             figure(

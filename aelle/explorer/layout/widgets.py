@@ -7,7 +7,7 @@ from typing import Any
 from dash import dcc, html
 
 
-def figure(name: str, title: str, *beside: Any, shape: str = "") -> html.Div:
+def figure(name: str, title: Any, *beside: Any, shape: str = "") -> html.Div:
     """A panel with a title, controls beside it, and a figure that fills the rest."""
     head = html.Div([html.H2(title, id=f"{name}-title"), *beside], className="panel-head")
     return html.Div([head, graph(name, shape)], className="panel")

@@ -119,13 +119,14 @@
     const pick = (values) => rows.map((row) => Number.isFinite(values[row]) ? values[row] : null);
     const epoch = rows.map((row) => curves.epoch[row]), line = {color: theme.group_a, width: 2.5};
     const hovertemplate = "epoch %{x}: %{y:.4f}<extra></extra>";
-    Plotly.react("curves", [
-      {x: epoch, y: pick(curves.metric), mode: "lines+markers", line, hovertemplate, showlegend: false},
-      {x: epoch, y: pick(curves.train_loss), mode: "lines", line: {...line, dash: "dot"}, hovertemplate,
-        name: "training loss", xaxis: "x2", yaxis: "y2"},
-      {x: epoch, y: pick(curves.val_loss), mode: "lines", line, hovertemplate,
-        name: "validation loss", xaxis: "x2", yaxis: "y2"},
-    ], layout, CONFIG);
+    const traces = {
+      metric: [{y: pick(curves.metric), mode: "lines+markers", showlegend: false}],
+      loss: [{y: pick(curves.train_loss), mode: "lines", line: {...line, dash: "dot"}, name: "training loss"},
+        {y: pick(curves.val_loss), mode: "lines", name: "validation loss"}],
+      exponent: [{y: pick(curves.exponent), mode: "lines+markers", line: {...line, color: theme.group_b}, connectgaps: true, showlegend: false}],
+    };
+    const shown = Object.entries(data.panels).flatMap(([name, place]) => traces[name].map((trace) => ({x: epoch, line, hovertemplate, ...place, ...trace})));
+    Plotly.react("curves", shown, layout, CONFIG);
   }
 
   function show(network) {
