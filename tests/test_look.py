@@ -115,3 +115,14 @@ def test_bad_inputs_are_one_line(inputs, words):
     with pytest.raises(ValueError, match=words) as error:
         aelle.look(nn.LSTM(3, 8, batch_first=True), inputs)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_readout_growth_by_explicit_jacobians_is_that_of_automatic_differentiation(name, monkeypatch):
+    torch.manual_seed(3)
+    cell, readout, inputs = ARCHITECTURES[name](3, 6, dtype=F64), nn.Linear(6, 2), sequences(2, 12)
+    start = torch.randn(cell.state_size, dtype=F64)
+    by_jacobians = aelle.readout_growth(cell, inputs, readout, initial_state=start)
+    monkeypatch.setattr("aelle.spectra.readout._by_compiled_loops", lambda *_: None)
+    by_autograd = aelle.readout_growth(cell, inputs, readout, initial_state=start)
+    torch.testing.assert_close(by_jacobians, by_autograd, rtol=1e-9, atol=1e-9)

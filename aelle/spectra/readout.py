@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from aelle.lyapunov.cell_tangent import CellSegment, CellTangent
+from aelle.lyapunov.compiled_linearisation import compiled_jacobians
 from aelle.lyapunov.inputs import as_sequences
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.conversion import required_cells
 from aelle.modules.driving import as_read_by
+from aelle.modules.module_cell import ModuleCell
 from aelle.modules.wrappers import unwrapped
 from aelle.recurrent.cell import Cell
 from aelle.recurrent.network import Network
@@ -27,6 +30,8 @@ from aelle.recurrent.network import Network
 LAGS = 24  # at most; short sequences have fewer whole numbers to choose from
 _DIRECTIONS = 4
 _SMALLEST, _LARGEST = 1e-300, 1e300
+_DENSE_BYTES = 100_000_000
+"""Jacobians that are kept at once, at most."""
 
 
 def growth_lags(length: int) -> list[int]:
@@ -122,14 +127,24 @@ def _by_compiled_loops(
     if segment is None:
         start = cell.initial_state(sequences) if initial_state is None else initial_state.to(driving)
         segment = CellTangent(cell).segment(driving, start.expand(sequences, -1), steps, 1, None)
-    if segment.compiled is None:
+    jacobians = segment.compiled or _dense(cell, segment, steps)
+    if jacobians is None:
         return None
     with torch.enable_grad():
         last = segment.states[:, -1].repeat_interleave(_DIRECTIONS, dim=0).requires_grad_()
         output = cell.output(last) if weight is None else cell.output(last) @ weight.mT
         (seen,) = torch.autograd.grad((_directions(len(last), output) * output).sum(), last)
-    logs = segment.compiled.pull(seen.view(sequences, _DIRECTIONS, -1), steps, growth_lags(steps))
+    logs = jacobians.pull(seen.view(sequences, _DIRECTIONS, -1), steps, growth_lags(steps))
     return logs.transpose(0, 1).reshape(1, logs.shape[1], -1)
+
+
+def _dense(cell: Cell, segment: CellSegment, steps: int) -> Any:
+    """Explicit Jacobians of all steps as the compiled loops take them; None of cells without a closed form for them."""
+    rows, _, n = segment.states.shape
+    if isinstance(cell, ModuleCell) or 8 * rows * steps * n * n > _DENSE_BYTES:
+        return None
+    found = compiled_jacobians(segment.chunk(0, steps), segment.states)
+    return None if found is None else found[0]
 
 
 @torch.enable_grad()

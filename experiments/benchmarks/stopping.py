@@ -2,6 +2,8 @@
 
     python experiments/benchmarks/stopping.py artifacts/goals/*-varied --csv experiments/results/stopping.csv \
         --json experiments/results/stopping.json --figure experiments/results/stopping.png
+    python experiments/benchmarks/stopping.py artifacts/goals/*-varied --csv experiments/results/stopping.csv \
+        --looks artifacts/looks    # economy looks in place of spectra, as experiments/goals/look_power.py left them
 
 Each sweep's networks are halved at random; predictors are fitted on one half and every strategy searches the
 other, in many random orders. Regret is the best final metric in the searched half minus the best one found;
@@ -23,6 +25,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import stopping_strategies as strategies
+from stopping_looks import with_looks
 from stopping_strategies import Forecast, Pool, Strategy
 
 from aelle.config import Autoencoder, Prediction
@@ -51,20 +54,26 @@ STRATEGIES: dict[str, Strategy] = {
     "hyperparameters: screening, epoch 0": strategies.screening_on("hyperparameters", 0),
     "hyperparameters: gate, then ASHA": strategies.with_optuna(GATE, "hyperparameters", [0]),
     "curve + hyperparameters: screening, epoch 1": strategies.screening_on("curve + hyperparameters", 1),
-    "spectrum: pruner, 0.9 quantile": strategies.with_optuna(
-        strategies.spectrum_pruner(0.9, False), "spectrum", SPECTRA
-    ),
-    "spectrum: pruner, best so far": strategies.with_optuna(
-        strategies.spectrum_pruner(None, True), "spectrum", SPECTRA
-    ),
-    "spectrum: screening, epoch 0": strategies.screening_on("spectrum", 0),
-    "spectrum: screening, epoch 1": strategies.screening_on("spectrum", 1),
-    "spectrum: successive halving": strategies.successive_halving_on("spectrum", SPECTRA),
-    "spectrum: gate, then ASHA": strategies.with_optuna(GATE, "spectrum", [0]),
-    "spectrum + hyperparameters: gate, then ASHA": strategies.with_optuna(
-        GATE, "spectrum + hyperparameters", [0]
-    ),
 }
+
+
+def that_read(what: str) -> dict[str, Strategy]:
+    """Strategies by predictions from spectra, or from looks."""
+    screening, optuna = strategies.screening_on, strategies.with_optuna
+    return {
+        f"{what}: pruner, 0.9 quantile": optuna(strategies.spectrum_pruner(0.9, False), what, SPECTRA),
+        f"{what}: pruner, best so far": optuna(strategies.spectrum_pruner(None, True), what, SPECTRA),
+        f"{what}: screening, epoch 0": screening(what, 0),
+        f"{what}: screening, epoch 1": screening(what, 1),
+        f"{what}: successive halving": strategies.successive_halving_on(what, SPECTRA),
+        f"{what}: gate, then ASHA": optuna(GATE, what, [0]),
+        f"{what} + hyperparameters: gate, then ASHA": optuna(GATE, f"{what} + hyperparameters", [0]),
+    }
+
+
+KNOWN = "hyperparameters: gate, then ASHA"
+STRATEGIES |= that_read("spectrum")
+OF_LOOKS = {name: STRATEGIES[name] for name in (REFERENCE, KNOWN)} | that_read("look")
 LINES = {  # what the figure shows: colour and dash
     "random search": ("#888888", "dot"),
     "median pruner (Optuna)": ("#b39ddb", "dash"),
@@ -77,14 +86,19 @@ LINES = {  # what the figure shows: colour and dash
 }
 
 
-def benchmark(root: Path, orders: int, halvings: int, jobs: int) -> list[dict]:
-    """All strategies on one sweep: one row a strategy and budget."""
-    dataset = _as_it_is_now(load_dataset(ExperimentFolder(root)), readout_share(root))
-    fitted = [pool for seed in range(halvings) for pool in pools(dataset, seed)]
+def benchmark(root: Path, orders: int, halvings: int, jobs: int, looks: Path | None = None) -> list[dict]:
+    """All strategies on one sweep: one row a strategy and budget. With `looks`, those that read looks alone."""
+    dataset = load_dataset(ExperimentFolder(root))
+    if looks is None:
+        what, names, dataset = "spectrum", list(STRATEGIES), _as_it_is_now(dataset, readout_share(root))
+    else:
+        what, names, dataset = "look", list(OF_LOOKS), with_looks(dataset, looks / root.name)
+    fitted = [pool for seed in range(halvings) for pool in pools(dataset, seed, what)]
     free = [replace(pool, spectrum_seconds=0 * pool.spectrum_seconds) for pool in fitted]
-    charged = regrets(fitted, list(STRATEGIES), orders, jobs)
-    uncharged = charged | regrets(free, [name for name in STRATEGIES if "spectrum" in name], orders, jobs)
-    return list(rows(root, dataset, fitted, charged, uncharged))
+    charged = regrets(fitted, names, orders, jobs)
+    uncharged = charged | regrets(free, [name for name in names if what in name], orders, jobs)
+    found = rows(root, dataset, fitted, charged, uncharged)
+    return [row for row in found if what == "spectrum" or row["strategy"] not in STRATEGIES]
 
 
 def readout_share(root: Path) -> float:
@@ -110,7 +124,7 @@ def regrets(searched: list[Pool], names: list[str], orders: int, jobs: int) -> d
     return dict(zip(names, found.reshape(shape), strict=True))
 
 
-def pools(dataset: SpectraDataset, seed: int) -> Iterator[Pool]:
+def pools(dataset: SpectraDataset, seed: int, what: str = "spectrum") -> Iterator[Pool]:
     """Halve the networks; each half is once the pool, with predictors fitted on the other."""
     chosen = np.random.default_rng(seed).permutation(len(dataset.networks)) % 2 == 0
     for training in (chosen, ~chosen):
@@ -118,8 +132,8 @@ def pools(dataset: SpectraDataset, seed: int) -> Iterator[Pool]:
         forecasts = {
             "hyperparameters": ladder_forecast(dataset, training, "hyperparameters only", [0]),
             "curve + hyperparameters": ladder_forecast(dataset, training, "curve + hyperparameters", [1]),
-            "spectrum": spectrum_forecast(dataset, predictor, hidden=HIDDEN),
-            "spectrum + hyperparameters": spectrum_forecast(dataset, predictor, hidden=()),
+            what: spectrum_forecast(dataset, predictor, hidden=HIDDEN),
+            f"{what} + hyperparameters": spectrum_forecast(dataset, predictor, hidden=()),
         }
         told = ("task", "metric_name", "higher_is_better", "spectrum_state", "level")
         bars = Bars(*(getattr(predictor, name) for name in told), dataset.targets[training])
@@ -213,7 +227,7 @@ def replay(pool: Pool, name: str, orders: int) -> np.ndarray:
     found = np.empty((orders, len(BUDGETS)))
     for seed in range(orders):
         order = np.random.default_rng(seed).permutation(len(pool.final)).tolist()
-        found[seed] = search(pool, STRATEGIES[name](pool, order), limits)
+        found[seed] = search(pool, (STRATEGIES | OF_LOOKS)[name](pool, order), limits)
     return best - found
 
 
@@ -264,6 +278,7 @@ def rows(
                 "budget": budget,
                 **with_interval("regret", regret[..., i]),
                 **with_interval("minus_asha", difference),
+                **with_interval("minus_hyperparameters", regret[..., i] - charged[KNOWN][..., i]),
                 "regret_if_spectra_were_free": float(uncharged[name][..., i].mean()),
             }
 
@@ -350,6 +365,9 @@ def main() -> None:
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path, help=".png or .html")
+    parser.add_argument(
+        "--looks", type=Path, help="what look_power.py left: economy looks, with their prices"
+    )
     parser.add_argument("--orders", type=int, default=ORDERS)
     parser.add_argument("--halvings", type=int, default=HALVINGS)
     parser.add_argument("--jobs", type=int, default=2)
@@ -357,13 +375,15 @@ def main() -> None:
     table = pd.DataFrame()
     if chosen.csv is not None and chosen.csv.exists():  # rows of other sweeps stay
         table = pd.read_csv(chosen.csv)
-        table = table[~table["sweep"].isin([root.name for root in chosen.folders])]
+        again = OF_LOOKS.keys() - STRATEGIES if chosen.looks else STRATEGIES.keys()
+        own = table["sweep"].isin([root.name for root in chosen.folders])
+        table = table[~(own & table["strategy"].isin(again))]
     for root in chosen.folders:
         started = time.perf_counter()
-        found = pd.DataFrame(benchmark(root, chosen.orders, chosen.halvings, chosen.jobs))
+        found = pd.DataFrame(benchmark(root, chosen.orders, chosen.halvings, chosen.jobs, chosen.looks))
         table = pd.concat([table, found], ignore_index=True)
         print(f"{root.name}: {time.perf_counter() - started:.0f} s", flush=True)
-        shown = found.pivot(index="strategy", columns="budget", values="regret").reindex(STRATEGIES)
+        shown = found.pivot(index="strategy", columns="budget", values="regret")
         print(shown.to_string(float_format=lambda value: f"{value:.4f}"), flush=True)
     table = table.sort_values("sweep", kind="stable", ignore_index=True)
     if chosen.csv is not None:
