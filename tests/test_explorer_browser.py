@@ -271,15 +271,24 @@ def test_a_link_restores_the_view(browser, address):
         assert page.get_attribute("#epoch [role=slider]", "aria-valuenow") == "2"
         page.wait_for_selector("#table-title >> text=2 selected")
         page.click("#theme-button")
-        page.wait_for_function("location.search.includes('theme=light')")
+        page.click("#tab >> text='Network'")
+        page.wait_for_function("location.search.includes('tab=network')")
+        assert "theme" not in page.url  # it is the reader's
+        page.go_back()
+        page.wait_for_selector("#table-title >> text=2 selected")
+        page.wait_for_function("location.search.includes('tab=table')")
+        page.go_forward()
+        page.wait_for_selector("#view-network:not([hidden]) #spectra .main-svg")
         assert "a=i%3A000000000001" in page.url
         assert "filters" in page.url
         assert sum(count for _, count in traces(page)) < 59  # the filter is on
 
 
 def test_saving_the_view_as_a_file(browser, address, tmp_path):
-    with opened(browser, f"{address}/?colour=architecture&focus=000000000004&a=i:000000000001") as page:
+    view = "colour=architecture&focus=000000000004&a=i:000000000001&method=columns&x=init_gain&log=x&zoom=-1,1,0,2"
+    with opened(browser, f'{address}/?{view}&filters={{"init_gain":[0,8]}}') as page:
         wait_for_map(page)
+        assert page.evaluate(FRAME) == [-1, 1, 0, 2]
         wait_for_rings(page, 1)
         page.wait_for_function("location.search.includes('focus')")
         with page.expect_download() as download:
@@ -288,6 +297,15 @@ def test_saving_the_view_as_a_file(browser, address, tmp_path):
     with opened(browser, file_url(tmp_path / "saved.html")) as page:
         page.wait_for_selector("#spectra-title >> text=000000000004")
         assert {"gru", "lstm", "rnn"} <= {name for name, _ in traces(page)}
+        assert page.evaluate(FRAME.replace("#map .graph", "#map")) == [-1, 1, 0, 2]
+        assert (
+            page.evaluate("document.querySelector('#map')._fullLayout.xaxis.title.text")
+            == "initial gain p·√H"
+        )
+        assert sum(count for _, count in traces(page)) < 59  # the filter is on
+
+
+FRAME = "(l => [...l.xaxis.range, ...l.yaxis.range])(document.querySelector('#map .graph')._fullLayout)"
 
 
 @pytest.mark.slow

@@ -75,3 +75,12 @@ def test_every_function_that_the_page_calls_is_in_a_script():
     for space, name in called:
         assert f"{space}: {{" in scripts, space
         assert f"{name}:" in scripts or f"{name}," in scripts or f"{name}}}" in scripts, (space, name)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="scripts are read by Node")
+@pytest.mark.parametrize(
+    "path", [*ASSETS.glob("*.js"), *(FOLDER / "page").glob("*.js")], ids=lambda p: p.name
+)
+def test_scripts_can_be_read(path):
+    subprocess.run(["node", "--check", path], check=True)
+    assert len(path.read_text("utf-8").splitlines()) < 250

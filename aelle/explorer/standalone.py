@@ -21,10 +21,11 @@ from aelle.explorer.figures.colours import STANDOFF_WITH_BAR, kind_colours, quan
 from aelle.explorer.figures.latent_map import MANY, latent_map, latent_map_info
 from aelle.explorer.figures.learning_curves import PANELS, curves_layout, places
 from aelle.explorer.figures.spectra import epoch_colours, spectrum_layout
+from aelle.explorer.filters import filter_mask
 from aelle.explorer.projection import Projection, pca
 from aelle.explorer.summary import about_network, best_network, experiment_facts, headline_of
 from aelle.explorer.theme import THEMES, Theme
-from aelle.explorer.view import View
+from aelle.explorer.view import View, zoom_of
 from aelle.records import ExperimentFolder, write_bytes
 
 _SCRIPTS = ("assets/card.js", "page/standalone.js")
@@ -47,10 +48,10 @@ def write_html(folder: ExperimentFolder, path: Path) -> None:
     write_bytes(Path(path), page(data).encode())
 
 
-def page(data: ExplorerData, view: View | None = None) -> str:
-    """The text of the standalone page, opening as `view` says (colour, epoch, network, theme)."""
+def page(data: ExplorerData, view: View | None = None, projection: Projection | None = None) -> str:
+    """The text of the standalone page, opening as `view` says, with the points placed by `projection` (PCA where None)."""
     parts = files("aelle.explorer")
-    content = json.dumps(page_data(data, view), allow_nan=False, separators=(",", ":"))
+    content = json.dumps(page_data(data, view, projection), allow_nan=False, separators=(",", ":"))
     return Template((parts / "page" / "standalone.html").read_text("utf-8")).substitute(
         title=html.escape(f"aelle: {data.name}"),
         css=(parts / "assets" / "explorer.css").read_text("utf-8"),
@@ -61,17 +62,21 @@ def page(data: ExplorerData, view: View | None = None) -> str:
     )
 
 
-def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
+def page_data(
+    data: ExplorerData, view: View | None = None, projection: Projection | None = None
+) -> dict[str, Any]:
     """Everything the standalone page shows, as JSON; arrays are base64 of little-endian bytes."""
-    projection = pca(data.points[data.latent_columns].to_numpy())
+    projection = projection or pca(data.points[data.latent_columns].to_numpy())
     taken = np.flatnonzero(data.spectra.lengths > 0)
     columns = colour_columns(data.points, data.metric_name)
     records, points, view = data.records, data.points, view or View()
     focus = data.numbers_of([view.focus] if view.focus else [])
     names = [column.name for column in columns]
+    hidden = ~filter_mask(points, view.filters)
+    coordinates = np.where(hidden[:, None], np.nan, projection.coordinates)
     return {
         "name": data.name,
-        "facts": experiment_facts(data),
+        "facts": experiment_facts(data) + (f" · {shown:,} shown" if (shown := len(set(points["network"][~hidden]))) < len(data.networks) else ""),
         "headline": headline_of(data),
         "notes": "; ".join(data.unreadable),
         "exponents_title": data.exponents_title,
@@ -83,11 +88,11 @@ def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
             "network": focus[0] if focus else best_network(data),
             "column": names.index(view.colour) if view.colour in names else 0,
             "place": data.point_epochs.index(view.epoch) if view.epoch in data.point_epochs else 0,
-            "theme": view.theme,
+            "zoom": zoom_of(view.zoom),
         },
         "groups": {"group_a": data.numbers_of(view.a), "group_b": data.numbers_of(view.b)},
         "points": {
-            "x": _floats(projection.coordinates[:, 0]), "y": _floats(projection.coordinates[:, 1]),
+            "x": _floats(coordinates[:, 0]), "y": _floats(coordinates[:, 1]),
             "network": _integers(points["network"]), "epoch": _integers(points["epoch"]),
         },
         "columns": [_column(data, column) for column in columns],
@@ -103,6 +108,7 @@ def page_data(data: ExplorerData, view: View | None = None) -> dict[str, Any]:
             "metric": _floats(records["val_metric"]), "train_loss": _floats(records["train_loss"]),
             "val_loss": _floats(records["val_loss"]), "exponent": _floats(records["lambda_max"]),
         },
+        "title": "Latent map" if projection.rulers is None else "Networks",
         "panels": places(_panels(data)),
         "themes": {
             name: {"ink": theme.ink, "edge": theme.edge, "group_a": theme.group_a, "group_b": theme.group_b,

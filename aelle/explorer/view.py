@@ -35,6 +35,10 @@ class View:
     theme: str | None = None
     display: str | None = None  # projector: larger type and lines
     focus: str | None = None
+    scale: str | None = None  # of the index of spectra: log
+    predictor: str | None = None  # the method of the prediction view
+    sort: str | None = None  # the column of the table, with - before it from the largest down
+    zoom: str | None = None  # ends of the map's frame: x0,x1,y0,y1
     filters: Mapping[str, list[Any]] = field(default_factory=dict)
     a: Sequence[str] = ()
     b: Sequence[str] = ()
@@ -71,9 +75,23 @@ def from_query(query: str, ids: Sequence[str]) -> View:
     epoch = str(content.get("epoch", ""))
     content["epoch"] = int(epoch) if epoch.isascii() and epoch.isdigit() and len(epoch) < 10 else None
     content["filters"] = _filters(content.get("filters"))
+    if "zoom" in content and zoom_of(content["zoom"]) is None:
+        content["zoom"] = None
     for key in ("a", "b"):
         content[key] = _unpack(content.get(key, ""), ids)
     return View(**content)
+
+
+def zoom_of(text: str | None) -> list[float] | None:
+    """The ends of the frame, x0, x1, y0, y1; None where they are none."""
+    try:
+        ends = [float(end) for end in (text or "").split(",")]
+    except ValueError:
+        return None
+    right = (
+        len(ends) == 4 and all(abs(end) < 1e12 for end in ends) and ends[0] < ends[1] and ends[2] < ends[3]
+    )
+    return ends if right else None
 
 
 # What is one of few; columns, ids and tabs are looked up where they are used.
@@ -83,6 +101,7 @@ _ALLOWED = {
     "paths": ("none", "trails", "arrows"),
     "theme": ("light", "dark"),
     "display": ("projector",),
+    "scale": ("log",),
 }
 
 

@@ -4,7 +4,7 @@
   const {draw, sized, graphOf, unpacked, tell, clicked} = window.aelleFigures;
   const RINGS = 2, MARKS = 3;  // traces before the points: rings A and B; trails, focus, walker
   const MOST_TRAILS = 200;
-  const state = {figure: null, marks: null, asked: null, selection: {a: [], b: []}, where: null, drawn: null, hovered: null};
+  const state = {figure: null, marks: null, asked: null, selection: {a: [], b: []}, where: null, drawn: null, hovered: null, zoom: null};
 
   const points = () => state.figure.data.slice(RINGS + MARKS);
   const marks = () => state.marks ?? state.figure.data.slice(RINGS, RINGS + MARKS);
@@ -37,7 +37,26 @@
       const places = ringsToo ? ringed(key) : {x: []};
       return places.x.length ? {...templates[k], ...places} : templates[k];
     });
-    return {data: [...rings, ...marks(), ...points()], layout: state.figure.layout};
+    return {data: [...rings, ...marks(), ...points()], layout: zoomed(state.figure.layout)};
+  };
+
+  /** The frame that was chosen, as long as the same things stand along the axes. */
+  const zoomed = (layout) => {
+    if (!state.zoom || !layout.xaxis) return layout;
+    state.zoom.of ??= layout.uirevision;
+    if (state.zoom.of !== layout.uirevision) { state.zoom = null; tell("zoom", null); return layout; }
+    const [x0, x1, y0, y1] = state.zoom.ends;
+    return {...layout, xaxis: {...layout.xaxis, range: [x0, x1]}, yaxis: {...layout.yaxis, range: [y0, y1]}};
+  };
+
+  /** After a change of the frame: kept for the link, unless it is the map's own. */
+  const framed = () => {
+    const graph = graphOf("map");
+    if (!flat() || !graph?._fullLayout?.xaxis) return;
+    const {xaxis, yaxis} = graph._fullLayout, own = state.figure.layout, ends = [...xaxis.range, ...yaxis.range];
+    const same = [...own.xaxis.range, ...own.yaxis.range].every((end, k) => Math.abs(end - ends[k]) < 1e-6 * (1 + Math.abs(end)));
+    state.zoom = same ? null : {ends, of: own.uirevision};
+    tell("zoom", same ? null : ends);
   };
 
   const ringsOnCanvas = () => {
@@ -94,6 +113,7 @@
     for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; }, true);
     addEventListener("scroll", noCard, {capture: true, passive: true});
     for (const event of ["plotly_relayout", "plotly_relayouting"]) graph.on(event, ringsOnCanvas);
+    graph.on("plotly_relayout", framed);
     window.aelleLasso.bind(graph, {
       flat, clicked,
       traces: visible,
@@ -110,8 +130,9 @@
 
   window.aelleMap = {redraw: soon, exported};
   window.dash_clientside = Object.assign({}, window.dash_clientside, {latent_map: {
-    figure: (figure) => {
+    figure: (figure, id, zoom) => {
       if (!figure) return;
+      if (zoom && !state.zoom) state.zoom = {ends: zoom};
       if (figure.message !== undefined) {
         state.figure = null;
         draw("map", figure);
@@ -122,7 +143,7 @@
       Object.assign(state, {figure: unpacked(figure), marks: newer ? state.marks : null, where: null});
       const place = document.getElementById("map");
       if (place && flat() && !window.Plotly) {
-        const {data, layout} = sized({data: points(), layout: state.figure.layout});
+        const {data, layout} = sized({data: points(), layout: zoomed(state.figure.layout)});
         window.aelleFirstLook.draw(place, data, layout);
         setTimeout(show, 30);  // time for it to be seen
       } else show(Boolean(figure.layout.transition));

@@ -23,10 +23,13 @@
   };
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {page: {
+    /** The theme is the reader's: what was chosen here before, else what the system says; links do not carry it. */
     theme: (clicks, search) => {
       const asked = new URLSearchParams(search).get("theme"), now = document.documentElement.dataset.theme;
+      const kept = globalThis.localStorage?.getItem("aelle-theme");
       const chosen = clicks ? (now === "dark" ? "light" : "dark")
-        : asked ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+        : asked ?? kept ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+      if (clicks) globalThis.localStorage?.setItem("aelle-theme", chosen);
       document.documentElement.dataset.theme = chosen === "dark" ? "dark" : "light";
       return [chosen, chosen === "dark" ? "Light" : "Dark"];
     },
@@ -37,10 +40,16 @@
       if (clicks) window.aelleFigures.redraw();
       return [root.display === "projector" ? root.display : null, root.display === "projector" ? "Smaller" : "Larger"];
     },
-    link: (link) => {
-      history.replaceState(null, "", link ? "?" + link : location.pathname);
-      return "";
-    },
+    /** The address follows the view: Back leads to the view before. The first is the one that was opened. */
+    link: (() => {
+      let first = true;
+      return (link) => {
+        const address = "?" + link;
+        if (address !== location.search) history[first ? "replaceState" : "pushState"](null, "", address);
+        first = false;
+        return "";
+      };
+    })(),
     copy: async (clicks) => {
       if (!clicks) return unchanged();
       try { await navigator.clipboard.writeText(location.href); } catch { return "Copy the address bar"; }

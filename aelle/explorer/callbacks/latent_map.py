@@ -77,7 +77,8 @@ def _draw(app: Dash, source: Source) -> None:
         many = len(info.networks) > MANY
         first = [*rings(theme, flat, many), *marks(data, projection, theme, epoch, flat, **(marked or {}))]
         figure = go.Figure([*first, *points.data], points.layout)
-        figure.update_layout(dragmode="lasso" if flat == 2 else "orbit", meta=marked)
+        places = "-".join(str(asked[key]) for key in ("method", "dimensions", "x", "y", "log"))
+        figure.update_layout(dragmode="lasso" if flat == 2 else "orbit", meta=marked, uirevision=places)
         if ctx.triggered_id == "epoch" and not many:  # networks travel; any other change is shown at once
             figure.update_layout(transition={"duration": 600, "easing": "cubic-in-out"})
         note = "" if len(info.networks) else "No network passes the filters at this epoch."

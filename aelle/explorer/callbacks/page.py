@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, no_update
 
 from aelle.explorer import layout
+from aelle.explorer.callbacks.shared import projected
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.source import Source
 from aelle.explorer.standalone import page as standalone_page
@@ -42,7 +43,8 @@ def _browser_side(app: Dash) -> None:
             if name == "map"
             else ClientsideFunction("figures", "draw")
         )
-        app.clientside_callback(drawn, Input(f"{name}-figure", "data"), State(f"{name}-figure", "id"))
+        zoom = [State("zoom", "data")] if name == "map" else []
+        app.clientside_callback(drawn, Input(f"{name}-figure", "data"), State(f"{name}-figure", "id"), *zoom)
     _ask(app)
     app.clientside_callback(
         ClientsideFunction("page", "link"),
@@ -84,11 +86,13 @@ def _ask(app: Dash) -> None:
 
 def _build(app: Dash, source: Source) -> None:
     @app.callback(
-        Output("page", "children"), Input("state", "data"), State("address", "search"), State("link", "data")
+        Output("page", "children"), Input("state", "data"), Input("address", "search"), State("link", "data")
     )
     def build(_: str, search: str | None, link: str | None) -> Any:
         data = source.data
-        view = View() if data is None else from_query(link or search or "", _ids(data))
+        went_back = ctx.triggered_id == "address"  # the browser's Back and Forward
+        asked = search if went_back else link or search
+        view = View() if data is None else from_query(asked or "", _ids(data))
         return layout.page(source, view)
 
 
@@ -139,14 +143,28 @@ def _live(app: Dash, source: Source) -> None:
         )
 
 
-_CONTROLS = ("colour", "shape", "size", "method", "dimensions", "epoch", "paths", "tab", "x", "y", "log")
+_CONTROLS: tuple[str, ...] = (
+    "colour",
+    "shape",
+    "size",
+    "method",
+    "dimensions",
+    "epoch",
+    "paths",
+    "tab",
+    "x",
+    "y",
+    "log",
+    "index-scale",
+    "prediction-method",
+)
+_KEPT = ("display", "focus", "filters", "selection", "table-state", "zoom")
 
 
 def _link(app: Dash, source: Source) -> None:
     app.clientside_callback(
         ClientsideFunction("views", "later"),
-        *(Input(name, "value") for name in _CONTROLS), Input("theme", "data"), Input("display", "data"),
-        Input("focus", "data"), Input("filters", "data"), Input("selection", "data"),
+        *(Input(name, "value") for name in _CONTROLS), *(Input(name, "data") for name in _KEPT),
     )  # fmt: skip
 
     @app.callback(Output("link", "data"), Input("link-ask", "data"), prevent_initial_call=True)
@@ -160,18 +178,21 @@ def _link(app: Dash, source: Source) -> None:
 def current_view(data: ExplorerData, *values: Any) -> View:
     """The view that the values of the controls make, in the order of `_link`."""
     controls: dict[str, Any] = dict(zip(_CONTROLS, values[: len(_CONTROLS)], strict=True))
-    theme, display, focus, filters, selection = values[len(_CONTROLS) :]
+    display, focus, filters, selection, table, zoom = values[len(_CONTROLS) :]
     ids, epochs = data.networks["network_id"], data.point_epochs
     controls["epoch"] = epochs[min(int(controls["epoch"] or 0), len(epochs) - 1)]
     controls["dimensions"] = int(controls["dimensions"])
+    controls["scale"] = "log" if controls.pop("index-scale") == "log" else None
+    controls["predictor"] = controls.pop("prediction-method")
     controls["log"] = "".join(controls["log"] or []) or None
     if controls["method"] != "columns":
         controls |= {"x": None, "y": None, "log": None}
     chosen: dict[str, Any] = {key: ids[ids.index.isin(selection[key])].tolist() for key in ("a", "b")}
     return View(
         **controls,
-        theme=theme,
         display=display,
+        sort=("-" if table["descending"] else "") + table["sort"],
+        zoom=",".join(f"{end:.6g}" for end in zoom) if zoom else None,
         focus=None if focus is None else str(ids[focus]),
         filters=filters or {},
         **chosen,
@@ -190,7 +211,10 @@ def _save(app: Dash, source: Source) -> None:
         if not clicks or data is None or data.points.empty:
             return no_update
         view = from_query(link or "", _ids(data))
-        return dcc.send_string(standalone_page(data, view), f"aelle-{data.name}.html")
+        asked = {"method": view.method or "pca", "dimensions": "2", "x": view.x, "y": view.y, "log": view.log}
+        return dcc.send_string(
+            standalone_page(data, view, projected(source, data, asked)), f"aelle-{data.name}.html"
+        )
 
 
 def _ids(data: ExplorerData) -> list[str]:

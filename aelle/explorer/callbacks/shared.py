@@ -31,7 +31,7 @@ def shown_networks(data: ExplorerData, epoch: int, filters: Mapping[str, Any] | 
     return points["network"].to_numpy()[filter_mask(points, filters or {}, data.points)]
 
 
-def projected(source: Source, data: ExplorerData, asked: Mapping[str, str]) -> Projection:
+def projected(source: Source, data: ExplorerData, asked: Mapping[str, Any]) -> Projection:
     """Where the points stand, by what the controls say.
 
     Raises:

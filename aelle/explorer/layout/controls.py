@@ -128,6 +128,5 @@ def _filters(data: ExplorerData, view: View) -> html.Details:
             html.Summary(["Filters ", html.Span(id="filter-count", className="of")]),
             html.Div(card, className="filter-card"),
         ],
-        open=bool(view.filters),
         className="filters",
     )

@@ -15,7 +15,7 @@ from aelle.explorer.layout.views import panels
 from aelle.explorer.layout.widgets import aria
 from aelle.explorer.source import Source
 from aelle.explorer.summary import best_network, experiment_facts, headline_of, next_step
-from aelle.explorer.view import View
+from aelle.explorer.view import View, zoom_of
 
 
 def shell(source: Source) -> html.Main:
@@ -65,9 +65,11 @@ def page(source: Source, view: View) -> list[Any]:
 
 def _stores(view: View, focus: int | None, selection: dict[str, list[int]]) -> list[dcc.Store]:
     """What is chosen, what the browser reports, and what it asks of the views that are seen."""
+    sort = view.sort or "-final_metric"
     kept = {
         "focus": focus, "selection": selection, "filters": dict(view.filters),
-        "table-state": {"sort": "final_metric", "descending": True, "page": 0},
+        "table-state": {"sort": sort.removeprefix("-"), "descending": sort.startswith("-"), "page": 0},
+        "zoom": zoom_of(view.zoom),
     }  # fmt: skip
     reported = ("hovered", "clicked", "lassoed", "walk-drag", "walk-point", "walk-latent", "walk-base")
     asked = (

@@ -30,7 +30,7 @@ _HINT = (
 def panels(data: ExplorerData, view: View) -> html.Section:
     """The map at the left, the views at the right."""
     tab = view.tab if view.tab in TABS else "network"
-    side = html.Div([choice("", "tab", TABS, tab, "tabs"), *_views(data, tab)], className="side")
+    side = html.Div([choice("", "tab", TABS, tab, "tabs"), *_views(data, tab, view)], className="side")
     return html.Section([_map(), side], className="panels")
 
 
@@ -74,10 +74,15 @@ def _selection_bar() -> html.Div:
     )
 
 
-def _views(data: ExplorerData, tab: str) -> list[html.Div]:
+def _views(data: ExplorerData, tab: str, view: View) -> list[html.Div]:
     methods, look = methods_at(data), data.look == "economy"
-    method = menu("Method", "prediction-method", methods, methods[0] if methods else None)
-    index = choice("Index", "index-scale", {"linear": "linear", "log": "log"}, "linear")
+    method = menu(
+        "Method",
+        "prediction-method",
+        methods,
+        view.predictor if view.predictor in methods else methods[0] if methods else None,
+    )
+    index = choice("Index", "index-scale", {"linear": "linear", "log": "log"}, view.scale or "linear")
     table = html.Div(
         [html.H2("Networks", id="table-title"), html.Div(id="table", className="table")], className="panel"
     )

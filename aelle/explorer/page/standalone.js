@@ -27,7 +27,8 @@
     const from = rowAt[network][low], to = rowAt[network][high];
     if (from < 0 || (part > 0 && to < 0)) return null;
     const mix = (values) => part > 0 ? values[from] * (1 - part) + values[to] * part : values[from];
-    return {x: mix(points.x), y: mix(points.y), row: from};
+    const [x, y] = [mix(points.x), mix(points.y)];
+    return Number.isFinite(x) && Number.isFinite(y) ? {x, y, row: from} : null;
   }
 
   function mapTraces() {
@@ -86,6 +87,7 @@
       layout.margin.t = 78;
     }
     layout.uirevision = "map";
+    if (data.start.zoom) [layout.xaxis.range, layout.yaxis.range] = [data.start.zoom.slice(0, 2), data.start.zoom.slice(2)];
     Plotly.react("map", mapTraces(), layout, CONFIG);
     const shown = data.epochs[Math.floor(view.at)];
     $("epoch-shown").textContent = shown === 0 ? "0 (untrained)" : String(shown);
@@ -184,7 +186,7 @@
     drawMap(); drawSpectra(); drawCurves();
   }
 
-  $("name").textContent = data.name; $("facts").textContent = data.facts;
+  $("name").textContent = data.name; $("facts").textContent = data.facts; $("map-title").textContent = data.title;
   const sentences = data.headline.split(/(?<=\.) (?=At epoch)/);  // of the first epoch, then of later ones
   $("headline").hidden = !data.headline;
   $("headline").firstElementChild.textContent = sentences[0];
@@ -199,7 +201,7 @@
   $("theme").onclick = () => paint(view.theme === "dark" ? "light" : "dark");
   $("search").onchange = () => { const found = data.ids.indexOf($("search").value.trim()); if (found >= 0) show(found); };
   $("colour").value = data.start.column;
-  paint(data.start.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+  paint(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   $("map").on("plotly_click", (event) => { if (event.points[0].customdata !== undefined) show(event.points[0].customdata); });
   $("map").on("plotly_hover", tip);
   $("map").on("plotly_unhover", () => { $("tip").hidden = true; });
