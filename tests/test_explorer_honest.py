@@ -158,3 +158,25 @@ def test_a_page_whose_server_or_folder_has_gone_says_so(browser, tmp_path):
         page.wait_for_selector("#moved", state="hidden")
     page.wait_for_selector("#gone >> text=has gone")
     page.close()
+
+
+def test_axe_finds_nothing(browser, address):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with opened(browser, f"{address}/?tab=selection&a=i:000000000001,000000000002") as page:
+        page.wait_for_selector("#bands .main-svg")
+        assert page.get_attribute("html", "lang") == "en"
+        for tab, ready in (
+            ("Table", "#table tbody"), ("Latent walk", "#decoded .main-svg"), ("Prediction", "#ladder .main-svg"),
+        ):  # fmt: skip
+            page.click(f"#tab >> text='{tab}'")
+            page.wait_for_selector(ready)
+            if tab == "Table":
+                assert page.get_attribute("#table th:has-text('final')", "aria-sort") == "descending"
+            if tab == "Prediction":
+                page.click("#theme-button")
+            page.wait_for_timeout(200)
+            found = [
+                (fault["impact"], fault["id"], fault["nodes"][0]["html"])
+                for fault in axe.run(page).response["violations"]
+            ]
+            assert not found, (tab, found)

@@ -74,6 +74,7 @@ def create_app(folder: ExperimentFolder, *, local_only: bool = True) -> Dash:
         "aelle.explorer", title=f"aelle: {folder.root.name}", update_title="", serve_locally=True,
         suppress_callback_exceptions=True,
     )  # fmt: skip
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">')
     app.layout = lambda: layout.shell(source)
     callbacks.register(app, source)
     if local_only:

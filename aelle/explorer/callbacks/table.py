@@ -10,6 +10,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 from aelle.explorer.callbacks.shared import Selection, epoch_at, short, shown_networks
 from aelle.explorer.columns import column_label
 from aelle.explorer.data import ExplorerData
+from aelle.explorer.layout.widgets import aria
 from aelle.explorer.source import Source
 
 PAGE = 50
@@ -127,9 +128,9 @@ def table(data: ExplorerData, frame: pd.DataFrame, colour: str, state: dict[str,
 def _head(data: ExplorerData, name: str, state: dict[str, Any], kind: str) -> html.Th:
     arrow = "" if state["sort"] != name else " ↓" if state["descending"] else " ↑"
     words = _HEADS.get(name) or column_label(name, data.metric_name).replace("final validation", "final")
-    return html.Th(
-        html.Button(words + arrow, id={"type": "sort", "column": name}, n_clicks=0), className=kind
-    )
+    order = "none" if state["sort"] != name else "descending" if state["descending"] else "ascending"
+    button = html.Button(words + arrow, id={"type": "sort", "column": name}, n_clicks=0)
+    return html.Th(button, className=kind, scope="col", **aria(sort=order))
 
 
 def _cell(name: str, value: Any, network: int) -> html.Td:

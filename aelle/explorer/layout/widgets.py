@@ -18,7 +18,7 @@ def graph(name: str, shape: str = "") -> html.Div:
 
     A `shape` ("square", "tall") asks for more height than a figure has at least.
     """
-    place = html.Div(id=name, className="figure")
+    place = html.Div(id=name, className="figure", role="figure", **aria(labelledby=f"{name}-title"))
     return html.Div([place, dcc.Store(id=f"{name}-figure")], className=f"plot {shape}".strip())
 
 
