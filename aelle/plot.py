@@ -21,7 +21,7 @@ from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures import decoded_path as paths
 from aelle.explorer.figures import exponents, exponents_over_epochs
 from aelle.explorer.figures.spectra import index_title
-from aelle.explorer.groups import Group
+from aelle.explorer.lookup import groups_named, listed, number_of, require_spectra, with_latents
 from aelle.explorer.projection import pca
 from aelle.explorer.theme import theme_named
 
@@ -49,7 +49,7 @@ load = open_data
 def latent_map(
     experiment: Experiment,
     colour: str = "final_metric",
-    epoch: int | None = None,
+    epoch: int | Literal["all"] | None = None,
     *,
     shape: str | None = None,
     size: str | None = None,
@@ -57,14 +57,19 @@ def latent_map(
     theme: str = "light",
     title: str = "",
 ) -> go.Figure:
-    """Latents by PCA at one epoch (all epochs where None), coloured by any column.
+    """Latents by PCA at one epoch, coloured by any column: the first epoch where None; "all" lays all over each other.
 
     Raises:
-        ExplorerError: where there are no latents, or no such column.
+        ExplorerError: where there are no latents, no such column, or no latents at that epoch.
     """
-    data = _with_latents(experiment, colour, shape, size)
+    data = with_latents(experiment, colour, shape, size)
+    known = data.point_epochs
+    at = known[0] if epoch is None else None if epoch == "all" else int(epoch)
+    if at is not None and at not in known:
+        raise ExplorerError(f"no latents at epoch {at}; there are some at {listed(known)}")
+    title = title or f"{data.name}, {f'epochs {listed(known)}' if at is None else f'epoch {at}'}"
     projection = pca(data.points[data.latent_columns].to_numpy())
-    info = figures.latent_map_info(data, projection, colour, epoch, shape=shape, size=size)
+    info = figures.latent_map_info(data, projection, colour, at, shape=shape, size=size)
     return figures.latent_map(info, theme_named(theme), dimensions=dimensions, title=title)
 
 
@@ -72,13 +77,14 @@ def trajectory(
     experiment: Experiment, networks: Sequence[str], colour: str = "final_metric", *, theme: str = "light", title: str = ""
 ) -> go.Figure:  # fmt: skip
     """The ways of some networks through the latent space over epochs, before the points of all epochs."""
-    data = _with_latents(experiment, colour)
+    data = with_latents(experiment, colour)
     projection = pca(data.points[data.latent_columns].to_numpy())
+    title = title or f"{data.name}: ways over the epochs {listed(data.point_epochs)}"
     figure = figures.latent_map(
         figures.latent_map_info(data, projection, colour), theme_named(theme), title=title
     )
     figure.update_traces(marker_opacity=0.45)
-    numbers = [_number(data, name) for name in networks]
+    numbers = [number_of(data, name) for name in networks]
     return figures.add_trails(figure, figures.trails_info(data, projection, numbers), theme_named(theme))
 
 
@@ -87,15 +93,30 @@ def spectrum(
 ) -> go.Figure:
     """One `LyapunovSpectrum` with its confidence interval; right of a dotted line exponents are rounding noise.
 
-    `theory` overlays mean-field theory: a `MeanField`, or a pair of numbers λ₁ and mean exponent.
+    Several are laid over each other where `result` maps names to spectra, such as {"before": …, "after": …}.
+    `theory` overlays mean-field theory on one: a `MeanField`, or a pair of numbers λ₁ and mean exponent.
+
+    Raises:
+        ValueError: for no spectrum at all, spectra in different units, or a theory with several.
     """
-    low, high = result.confidence_interval(level)
+    if isinstance(result, Mapping):
+        if not result or theory is not None or len({each.rate_unit for each in result.values()}) > 1:
+            raise ValueError("several spectra need one unit and take no theory; there must be at least one")
+        infos = {str(name): _spectrum_info(each, level) for name, each in result.items()}
+        figure = exponents.spectra_compared(infos, theme_named(theme), title=title)
+        return _in_unit_of(next(iter(result.values())), figure)
     expected = theory
     if theory is not None and not isinstance(theory, tuple):
         expected = (float(theory.largest), float(theory.mean))
-    values, ends = _numbers(result.exponents), (_numbers(low), _numbers(high))
-    info = exponents.spectrum_info(values, *ends, expected, result.trusted)
+    info = _spectrum_info(result, level, expected)
+    title = title or f"Lyapunov spectrum with {level:.0%} intervals"
     return _in_unit_of(result, exponents.spectrum(info, theme_named(theme), title=title))
+
+
+def _spectrum_info(result: Any, level: float, theory: Any = None) -> exponents.SpectrumPoints:
+    low, high = result.confidence_interval(level)
+    values = _numbers(result.exponents)
+    return exponents.spectrum_info(values, _numbers(low), _numbers(high), theory, result.trusted)
 
 
 def convergence(result: Any, *, most: int = 8, theme: str = "light", title: str = "") -> go.Figure:
@@ -115,7 +136,8 @@ def spectra_over_epochs(
 ) -> go.Figure:
     """The recorded spectra of one network: a line an epoch, a heat map, or a ridge of their densities."""
     data = open_data(experiment)
-    lines = figures.spectra_over_epochs_info(data, _number(data, network))
+    lines = figures.spectra_over_epochs_info(data, number_of(data, network))
+    title = title or f"{data.exponents_title} of {network}"
     if style == "heatmap":
         info = exponents_over_epochs.spectra_heatmap_info(lines)
         return exponents_over_epochs.spectra_heatmap(info, theme_named(theme), title=title)
@@ -131,9 +153,15 @@ def spectrum_bands(
     experiment: Experiment, groups: Mapping[str, Sequence[str]], epoch: int, *, log_index: bool = False,
     theme: str = "light", title: str = "",
 ) -> go.Figure:  # fmt: skip
-    """Mean spectrum and inner 80 % of each group; `groups` maps names to network ids."""
+    """Median spectrum and inner 80 % of each group; `groups` maps names to network ids.
+
+    Raises:
+        ExplorerError: for an unknown network, or an epoch without spectra.
+    """
     data = open_data(experiment)
-    bands = figures.spectrum_bands_info(data, _groups(data, groups, theme), epoch)
+    require_spectra(data, epoch)
+    title = title or f"Spectra at epoch {epoch}: median and inner 80 %"
+    bands = figures.spectrum_bands_info(data, groups_named(data, groups, theme), epoch)
     return figures.spectrum_bands(bands, theme_named(theme), title=title, log_index=log_index)
 
 
@@ -147,9 +175,11 @@ def learning_curves(
     """The learning curves of one network (an id), or median and inner 80 % of groups (names to ids)."""
     data = open_data(experiment)
     if isinstance(networks, str):
-        curves = figures.learning_curves_info(data, _number(data, networks))
+        curves = figures.learning_curves_info(data, number_of(data, networks))
+        title = title or f"Learning curves of {networks}"
         return figures.learning_curves(curves, theme_named(theme), title=title)
-    bands = figures.curve_bands_info(data, _groups(data, networks, theme))
+    bands = figures.curve_bands_info(data, groups_named(data, networks, theme))
+    title = title or "Learning curves: median and inner 80 %"
     return figures.curve_bands(bands, data.metric_name, theme_named(theme), title=title)
 
 
@@ -159,7 +189,8 @@ def ladder(experiment: Experiment, epoch: int = 0, *, theme: str = "light", titl
     rows = figures.ladder_info(data.report)
     if not any(row["epoch"] == epoch for row in rows):
         raise ExplorerError(f"{data.folder.root}: no report for epoch {epoch}; run `aelle evaluate` first")
-    return figures.ladder(rows, epoch, theme_named(theme), title=title)
+    level = figures.level_methods(data.report, epoch)
+    return figures.ladder(rows, epoch, theme_named(theme), level=level, title=title)
 
 
 def predicted_against_actual(
@@ -198,6 +229,8 @@ def exponent_against_metric(
     known = [name for name in data.records if is_numeric_dtype(data.records[name])]
     if colour not in known:
         raise ExplorerError(f"no quantity {colour!r} to colour by; there are {', '.join(map(str, known))}")
+    require_spectra(data, epoch)
+    title = title or f"{data.name}, epoch {epoch}"
     return exponents.exponent_against_metric(data, epoch, theme_named(theme), colour=colour, title=title)
 
 
@@ -216,37 +249,10 @@ def decoded_path(
     Raises:
         ExplorerError: where there is no fitted autoencoder, no such network, or no latent at that epoch.
     """
-    data = _with_latents(experiment)
-    first, last = ([_number(data, name) for name in names] for names in (start, end))
+    data = with_latents(experiment)
+    first, last = ([number_of(data, name) for name in names] for names in (start, end))
     info = paths.decoded_path_info(data, load_decoder(data.folder), first, last, epoch, steps)
     return paths.decoded_path(info, theme_named(theme), title=title, axis_title=index_title(data))
-
-
-def _with_latents(experiment: Experiment, *columns: str | None) -> ExplorerData:
-    data = open_data(experiment)
-    if not data.has_latents:
-        raise ExplorerError(f"{data.folder.root}: has no latents yet; run `aelle train {data.folder.root}`")
-    unknown = [name for name in columns if name is not None and name not in data.points]
-    if unknown:
-        raise ExplorerError(f"no column {unknown[0]!r}; there are {', '.join(map(str, data.points.columns))}")
-    return data
-
-
-def _number(data: ExplorerData, network: str) -> int:
-    found = data.numbers_of([network])
-    if not found:
-        raise ExplorerError(f"{data.folder.root}: holds no network {network!r}")
-    return found[0]
-
-
-def _groups(data: ExplorerData, groups: Mapping[str, Sequence[str]], theme: str) -> list[Group]:
-    colours = theme_named(theme).kinds
-    return [
-        Group(
-            name, np.array([_number(data, member) for member in members], np.int64), colours[k % len(colours)]
-        )
-        for k, (name, members) in enumerate(groups.items())
-    ]
 
 
 def _predicted(experiment: Experiment, method: str, epoch: int) -> figures.Predicted:

@@ -104,10 +104,46 @@ def test_heatmap_info_lays_spectra_beneath_each_other():
 def test_ridge_info_is_a_density_around_the_exponents():
     info = exponents_over_epochs.spectra_ridge_info(_lines())
     step = info.grid[1] - info.grid[0]
-    np.testing.assert_allclose(info.density.sum(axis=1) * step, 1, rtol=0.01)
-    means = (info.density * info.grid).sum(axis=1) * step
-    np.testing.assert_allclose(means, [-1.0, -1.75], atol=0.02)
+    np.testing.assert_allclose(info.density.sum(axis=1) * step, 1, rtol=0.02)
+    for density, values in zip(info.density, info.exponents, strict=True):
+        assert (density[info.grid > values.max()] == 0).all()
     assert len(exponents_over_epochs.spectra_ridge(exponents_over_epochs.spectra_ridge_info([])).data) == 0
+
+
+@pytest.mark.parametrize("end", [-1e-3, -0.4])
+def test_a_ridge_draws_nothing_above_the_largest_exponent(end):
+    line = SpectrumLine(0, np.linspace(end, end - 2, 12).astype(np.float32), 0)
+    figure = exponents_over_epochs.spectra_ridge(exponents_over_epochs.spectra_ridge_info([line]))
+    ridge = next(trace for trace in figure.data if trace.name == "epoch 0")
+    x, y = np.array(ridge.x), np.array(ridge.y)
+    assert y.max() > 0.5
+    assert x.max() <= end + 1e-6
+    assert x[-1] == x[-2]  # it drops to nothing at once
+    assert y[-1] == 0
+
+
+def test_a_map_says_of_which_epochs_it_is(folder):
+    assert "epoch 0" in plot.latent_map(folder).layout.annotations[0].text
+    assert "epochs 0, 1, 3" in plot.latent_map(folder, epoch="all").layout.annotations[0].text
+    assert sum(len(t.x) for t in plot.latent_map(folder).data if t.meta == "points") == 60
+
+
+def test_spectra_side_by_side():
+    import torch
+
+    from aelle import lyapunov_spectrum
+
+    torch.manual_seed(0)
+    network, drive = torch.nn.RNN(2, 4, batch_first=True), torch.randn(2, 80, 2)
+    one, other = lyapunov_spectrum(network, drive), lyapunov_spectrum(network, 3 * drive)
+    figure = plot.spectrum({"before": one, "after": other})
+    lines = {trace.name: trace for trace in figure.data if trace.showlegend is not False}
+    np.testing.assert_allclose(lines["before"].y, one.exponents)
+    np.testing.assert_allclose(lines["after"].y, other.exponents)
+    with pytest.raises(ValueError, match="at least one"):
+        plot.spectrum({})
+    with pytest.raises(ValueError, match="one unit"):
+        plot.spectrum({"nats": one, "bits": other.in_bits()})
 
 
 def test_axes_name_the_unit():
@@ -205,7 +241,7 @@ def test_every_figure_becomes_a_picture(folder, renderer, name, monkeypatch):
 
 def test_points_of_all_epochs_are_all_drawn(folder):
     """Of points that share an id plotly draws the first alone."""
-    for figure in (plot.latent_map(folder), plot.trajectory(folder, [ID])):
+    for figure in (plot.latent_map(folder, epoch="all"), plot.trajectory(folder, [ID])):
         assert all(trace.ids is None or len(set(trace.ids)) == len(trace.ids) for trace in figure.data)
         assert sum(len(trace.x) for trace in figure.data if trace.meta == "points") == 179
 
@@ -234,6 +270,12 @@ def test_spectrum_info_leaves_out_minus_infinity():
         (lambda f: plot.spectra_over_epochs(f, "nobody"), "holds no network 'nobody'"),
         (lambda f: plot.spectra_over_epochs(f, ID, "spiral"), "lines, heatmap or ridge, got 'spiral'"),
         (lambda f: plot.exponent_against_metric(f, 0, "nonsense"), "no quantity 'nonsense' to colour by"),
+        (lambda f: plot.latent_map(f, epoch=2), "no latents at epoch 2; there are some at 0, 1, 3"),
+        (
+            lambda f: plot.spectrum_bands(f, {"a": [ID]}, 2),
+            "no spectra at epoch 2; there are some at 0, 1, 3",
+        ),
+        (lambda f: plot.exponent_against_metric(f, 99), "no spectra at epoch 99"),
         (lambda f: plot.calibration(f, "AeLLE", 99), "no predictions of 'AeLLE' at epoch 99"),
         (lambda f: plot.ladder(f, 99), "aelle evaluate"),
         (lambda f: plot.latent_map(f.root / "nowhere"), "no such folder"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,19 @@ def spectrum(info: SpectrumPoints, theme: Theme = LIGHT, *, title: str = "") -> 
         )  # fmt: skip
     if info.trusted is not None and info.trusted < len(info.index) + info.infinite:
         figure.add_vline(x=info.trusted + 0.5, line={"color": theme.ink, "width": 1, "dash": "dot"})
+    return figure
+
+
+def spectra_compared(
+    infos: Mapping[str, SpectrumPoints], theme: Theme = LIGHT, *, title: str = ""
+) -> go.Figure:
+    """Draw several spectra with their intervals, each under its name."""
+    figure = go.Figure(layout=spectrum_layout(theme, title, "index i of the exponent"))
+    colours = [colour for colour in theme.kinds if colour != theme.kinds[-1]]
+    for place, (name, info) in enumerate(infos.items()):
+        colour, x = colours[place % len(colours)], info.index.astype(float)
+        add_band(figure, x, info.exponents, info.low, info.high, as_text(name), colour)
+        figure.data[-1].update(mode="lines+markers", marker={"size": 4})
     return figure
 
 

@@ -65,10 +65,9 @@ class Ridge:
 
 
 def spectra_ridge_info(lines: Sequence[SpectrumLine]) -> Ridge:
-    """Smooth the exponents of every epoch by one Gaussian kernel.
+    """Smooth the exponents of every epoch by one Gaussian kernel of half the width of Silverman's rule.
 
-    Its width is half of Silverman's rule: spectra end sharply at λ₁, and a wide kernel would show exponents above
-    zero where there are none.
+    Spectra end sharply at λ₁: what the kernel puts beyond is reflected, so that nothing is drawn where no exponent is.
     """
     values = [np.asarray(line.exponents, float) for line in lines]
     pooled = np.concatenate(values) if values else np.zeros(0)
@@ -80,8 +79,10 @@ def spectra_ridge_info(lines: Sequence[SpectrumLine]) -> Ridge:
     density = np.zeros((len(values), _GRID))
     for row, v in enumerate(values):
         if len(v):
-            kernels = np.exp(-0.5 * ((grid[:, None] - v[None]) / bandwidth) ** 2)
-            density[row] = kernels.mean(axis=1) / (bandwidth * np.sqrt(2 * np.pi))
+            mirrored = np.concatenate([v, 2 * v.max() - v])
+            kernels = np.exp(-0.5 * ((grid[:, None] - mirrored[None]) / bandwidth) ** 2)
+            smooth = kernels.sum(axis=1) / (len(v) * bandwidth * np.sqrt(2 * np.pi))
+            density[row] = np.where(grid <= v.max(), smooth, 0.0)
     return Ridge([line.epoch for line in lines], grid, density, values)
 
 
@@ -97,12 +98,13 @@ def spectra_ridge(info: Ridge, theme: Theme = LIGHT, *, title: str = "") -> go.F
     colours = epoch_colours(len(info.epochs), theme)
     # From the top down, so that nearer ridges cover those behind them.
     for row in reversed(range(len(info.epochs))):
-        base = np.full(len(info.grid), float(row))
-        figure.add_scatter(x=info.grid, y=base, mode="lines", line={"width": 0}, hoverinfo="skip")
+        grid, density = _ended(info, row)
+        base = np.full(len(grid), float(row))
+        figure.add_scatter(x=grid, y=base, mode="lines", line={"width": 0}, hoverinfo="skip")
         figure.add_scatter(
-            x=info.grid, y=base + height * info.density[row], mode="lines", fill="tonexty",
+            x=grid, y=base + height * density, mode="lines", fill="tonexty",
             line={"color": theme.card, "width": 1.5}, fillcolor=colours[row], opacity=0.9,
-            customdata=info.density[row], name=f"epoch {info.epochs[row]}",
+            customdata=density, name=f"epoch {info.epochs[row]}",
             hovertemplate="λ = %{x:.3f}: %{customdata:.3f} per nat",
         )  # fmt: skip
         figure.add_scatter(
@@ -112,3 +114,13 @@ def spectra_ridge(info: Ridge, theme: Theme = LIGHT, *, title: str = "") -> go.F
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": theme.ink, "width": 1, "dash": "dash"})
     return figure
+
+
+def _ended(info: Ridge, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The density of one epoch up to λ₁, where it drops to 0."""
+    end = float(info.exponents[row].max(initial=-np.inf))
+    below = info.grid <= end
+    if not below.any():
+        return info.grid, info.density[row]
+    density = info.density[row][below]
+    return np.concatenate([info.grid[below], [end, end]]), np.concatenate([density, [density[-1], 0.0]])
