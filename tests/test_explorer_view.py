@@ -1,11 +1,14 @@
 """Links that restore a view, filters, and what is special about a selection."""
 
 import json
+import shutil
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from aelle.explorer import umap_job
 from aelle.explorer.callbacks.table import selected_rows
 from aelle.explorer.contrast import contrasts, exponents_in_words, in_words
 from aelle.explorer.data import load
@@ -164,6 +167,31 @@ def test_any_address_gives_a_page(folder, query):
     for name, wanted in known.items():
         filter_widget(source.data, name, wanted)
     filter_mask(source.data.points, known)
+
+
+def test_the_page_goes_on_while_umap_is_computed(folder, tmp_path, monkeypatch):
+    """UMAP is stood in for by processes that sleep, fail, or do nothing: what is tested is the waiting."""
+    copy = type(folder)(tmp_path / "copy")
+    shutil.copytree(folder.root, copy.root)
+    source = Source(copy)
+    monkeypatch.setattr(umap_job, "COMMAND", (sys.executable, "-c", "import time; time.sleep(100)"))
+    with pytest.raises(ExplorerError, match=r"compiles it.*choose PCA to cancel"):
+        source.projection_soon("umap", 2)
+    job = source._job
+    with pytest.raises(ExplorerError, match="compiles it"):
+        source.projection_soon("umap", 2)
+    assert source._job is job, "it is begun once"
+    assert source.projection_soon("pca", 2).method == "PCA"
+    assert job.ended, "PCA cancels"
+    monkeypatch.setattr(umap_job, "COMMAND", (sys.executable, "-c", "raise SystemExit('no more memory')"))
+    version = source.version
+    with pytest.raises(ExplorerError, match="compiles it"):
+        source.projection_soon("umap", 2)
+    source._job.process.wait()
+    source.refresh()
+    assert source.version == version + 1, "the page asks anew"
+    with pytest.raises(ExplorerError, match="no more memory"):
+        source.projection_soon("umap", 2)
 
 
 def test_umap_needs_enough_points(tmp_path):

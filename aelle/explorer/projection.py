@@ -96,6 +96,16 @@ def umap(points: pd.DataFrame, latents: ArrayLike, dimensions: int, file: Path) 
     return Projection("UMAP", coordinates)
 
 
+def umap_file(root: Path, dimensions: int) -> Path:
+    """Where the coordinates of an experiment's latents are saved."""
+    return root / "explorer" / f"umap-{dimensions}.parquet"
+
+
+def umap_is_saved(points: pd.DataFrame, latents: ArrayLike, file: Path) -> bool:
+    """Whether coordinates of exactly these points are in `file`, so that `umap` gives them at once."""
+    return _saved(file, _mark(points, np.ascontiguousarray(latents, dtype=np.float32))) is not None
+
+
 def _fit_umap(matrix: NDArray[np.float32], dimensions: int) -> NDArray[np.float64]:
     if len(matrix) < FEWEST_FOR_UMAP:
         raise ExplorerError(f"UMAP needs at least {FEWEST_FOR_UMAP} points, there are {len(matrix)}; use PCA")

@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from aelle.explorer import umap_job
 from aelle.explorer.data import ExplorerData, load
 from aelle.explorer.decoder import Decoder, load_decoder
 from aelle.explorer.errors import ExplorerError
-from aelle.explorer.projection import Projection, pca, umap
+from aelle.explorer.projection import FEWEST_FOR_UMAP, Projection, pca, umap, umap_file, umap_is_saved
 from aelle.records import ExperimentFolder
+
+_WAIT = (
+    "UMAP is being computed beside this page, and will be saved. Its first use compiles it: 15 to 90 s, most of it the "
+    "same for few points and for many. The map appears by itself; choose PCA to cancel."
+)
 
 
 class Source:
@@ -23,6 +29,8 @@ class Source:
         self._projections: dict[str, Projection] = {}
         self._decoder: Decoder | None = None
         self._stamp: object = None
+        self._job: umap_job.Job | None = None
+        self._told = False  # that the job has ended
         self._lock, self._umap_lock = threading.RLock(), threading.Lock()
         self.refresh()
 
@@ -35,6 +43,9 @@ class Source:
     def refresh(self) -> bool:
         """Read the folder again where a file was added, removed or rewritten; say whether it was read."""
         with self._lock:
+            if self._job is not None and self._job.ended and not self._told:
+                self._told = True  # the page asks anew, and finds the coordinates or why there are none
+                self.version += 1
             stamp = _stamp(self.folder)
             if stamp == self._stamp:
                 return False
@@ -69,13 +80,51 @@ class Source:
             projection = pca(latents)
         else:
             with self._umap_lock:  # two requests at once compute it once; other requests go on meanwhile
-                projection = umap(
-                    data.points, latents, dimensions, self.folder.root / "explorer" / f"{key}.parquet"
-                )
+                projection = umap(data.points, latents, dimensions, umap_file(self.folder.root, dimensions))
         with self._lock:
             if self._data is data:
                 self._projections[key] = projection
         return projection
+
+    def projection_soon(self, method: str, dimensions: int) -> Projection:
+        """As `projection`, but at once: UMAP is computed in a process of its own, and `version` rises when it is there.
+
+        Asking for another method ends a computation that is at work.
+
+        Raises:
+            ExplorerError: as `projection`; while UMAP is computed, what is done and how long it takes.
+        """
+        with self._lock:
+            if method != "umap":
+                self._end_job()
+            elif self._must_wait(dimensions):
+                raise ExplorerError(_WAIT)
+        return self.projection(method, dimensions)
+
+    def _must_wait(self, dimensions: int) -> bool:
+        """Whether UMAP is being computed; begins it where it is neither saved nor at work."""
+        data, name = self._data, f"umap-{dimensions}"
+        if (
+            data is None
+            or len(data.points) < FEWEST_FOR_UMAP
+            or not data.has_latents
+            or name in self._projections
+        ):
+            return False
+        latents = data.points[data.latent_columns].to_numpy()
+        if umap_is_saved(data.points, latents, umap_file(self.folder.root, dimensions)):
+            return False
+        if self._job is not None and self._job.ended:
+            problem, self._job = self._job.problem or "UMAP was computed, but could not be saved", None
+            raise ExplorerError(problem)
+        if self._job is None:
+            self._job, self._told = umap_job.start(self.folder.root, dimensions), False
+        return True
+
+    def _end_job(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
 
     def decoder(self) -> Decoder:
         """The fitted autoencoder's decoder, read once for each state of the files.

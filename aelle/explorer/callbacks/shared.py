@@ -41,7 +41,7 @@ def projected(source: Source, data: ExplorerData, asked: Mapping[str, Any]) -> P
         axes = usual_axes(data, asked["x"], asked["y"], asked["log"])
         found: Projection = data.kept(axes, lambda: scatter(data, axes))
         return found
-    return source.projection(asked["method"], int(asked["dimensions"]))
+    return source.projection_soon(asked["method"], int(asked["dimensions"]))
 
 
 def groups_of(selection: Selection, shown: NDArray[np.int64], theme: Theme) -> list[Group]:
