@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from aelle.recurrent.convert import _in_dtype
+from aelle.recurrent.lstm import LSTM
 from aelle.recurrent.network import Network
 from aelle.recurrent.registry import ARCHITECTURES, cell_class, register
 
@@ -121,3 +123,12 @@ def test_written_out_backpropagation_equals_autograd(name, bias):
         gradients.append((outputs.detach(), *torch.autograd.grad(loss, leaves)))
     for automatic, written in zip(*gradients, strict=True):
         torch.testing.assert_close(written, automatic, rtol=1e-10, atol=1e-12)
+
+
+def test_a_cell_of_many_networks_keeps_their_number_in_another_type_of_numbers():
+    cell = LSTM(3, 4, population=(2,))
+    converted = _in_dtype(cell, torch.float64)
+    assert converted.population == (2,)
+    assert converted.weight_hh.dtype == torch.float64
+    x, state = torch.randn(2, 5, 3), torch.randn(2, 5, 8)
+    torch.testing.assert_close(converted.step(x.double(), state.double()).float(), cell.step(x, state))

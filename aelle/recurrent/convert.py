@@ -89,7 +89,8 @@ def _layers_of(system: nn.Module, dtype: torch.dtype) -> list[Cell]:
 def _in_dtype(cell: Cell, dtype: torch.dtype) -> Cell:
     if all(parameter.dtype == dtype for parameter in cell.parameters()):
         return cell
-    if type(cell).__module__.startswith("aelle.recurrent.") and vars(cell).keys() == _NOTHING_ELSE:
+    plain = type(cell).__module__.startswith("aelle.recurrent.") and vars(cell).keys() == _NOTHING_ELSE
+    if plain and not cell.population:
         parameters = {
             name: parameter.detach().to(dtype=dtype, copy=True) for name, parameter in cell.named_parameters()
         }
