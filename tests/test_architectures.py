@@ -11,28 +11,13 @@ from aelle.recurrent.long_expressive_memory import LEM
 from aelle.recurrent.min_gru import MinGRU, parallel_scan, sequential_scan
 from aelle.recurrent.orthogonal import ExpRNN
 from aelle.spectra import lyapunov_spectrum
+from tests.random_cells import F64, HIDDEN, INPUT, random_cell, random_inputs, sigma
 
-F64 = torch.float64
 CELLS = [AntisymmetricRNN, GatedAntisymmetricRNN, CoRNN, LipschitzRNN, ExpRNN, LEM, MinGRU]
-INPUT, HIDDEN = 3, 5
-
-
-def random_cell(kind, bias=True, scale=0.9, hidden=HIDDEN, **options):
-    cell = kind(INPUT, hidden, bias, dtype=F64, **options)
-    cell.reset_parameters(scale, torch.Generator().manual_seed(11))
-    return cell
-
-
-def random_inputs(batch, steps, seed=0):
-    return torch.randn(batch, steps, INPUT, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
 # One step each as the papers write it, for one sequence and in numpy. State and input are vectors; W, V and b
 # are cut from the cell's parameters by the layout that its docstring states.
-
-
-def sigma(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def antisymmetric(p, x, h):

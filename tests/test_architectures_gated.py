@@ -17,24 +17,9 @@ from aelle.recurrent.piecewise_linear import PLRNN
 from aelle.recurrent.slstm import SLSTM
 from aelle.spectra import DrivenMap, lyapunov_spectrum
 from aelle.tasks.registry import make_task
+from tests.random_cells import F64, HIDDEN, INPUT, random_cell, random_inputs, sigma
 
-F64 = torch.float64
-INPUT, HIDDEN = 3, 5
 KINDS = [MinLSTM, LRU, SLSTM, PLRNN, EchoState]
-
-
-def random_cell(kind, bias=True, scale=0.9, hidden=HIDDEN, **options):
-    cell = kind(INPUT, hidden, bias, dtype=F64, **options)
-    cell.reset_parameters(scale, torch.Generator().manual_seed(11))
-    return cell
-
-
-def random_inputs(batch, steps, seed=0):
-    return torch.randn(batch, steps, INPUT, dtype=F64, generator=torch.Generator().manual_seed(seed))
-
-
-def sigma(x):
-    return 1 / (1 + np.exp(-x))
 
 
 # One step each as the papers write it, in numpy.

@@ -15,46 +15,30 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 
-class _Tanh(torch.autograd.Function):
-    generate_vmap_rule = True
+def _with_slope(function: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor]) -> Any:
+    """The function, differentiated by a formula of its own."""
 
-    @staticmethod
-    def forward(argument: Tensor) -> Tensor:
-        return torch.tanh(argument)
+    class Exact(torch.autograd.Function):
+        generate_vmap_rule = True
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        @staticmethod
+        def forward(argument: Tensor) -> Tensor:
+            return function(argument)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        return gradients[0] * _tanh_slope(ctx.saved_tensors[0])
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
 
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return tangents[0] * _tanh_slope(ctx.saved_tensors[0])
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            return gradients[0] * slope(ctx.saved_tensors[0])
 
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Any:
+            return tangents[0] * slope(ctx.saved_tensors[0])
 
-class _Sigmoid(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(argument: Tensor) -> Tensor:
-        return torch.sigmoid(argument)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        return gradients[0] * _sigmoid_slope(ctx.saved_tensors[0])
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return tangents[0] * _sigmoid_slope(ctx.saved_tensors[0])
+    return Exact.apply
 
 
 def _tanh_slope(argument: Tensor) -> Tensor:
@@ -65,14 +49,17 @@ def _sigmoid_slope(argument: Tensor) -> Tensor:
     return torch.sigmoid(argument) * torch.sigmoid(-argument)
 
 
+_exact_tanh, _exact_sigmoid = _with_slope(torch.tanh, _tanh_slope), _with_slope(torch.sigmoid, _sigmoid_slope)
+
+
 def _tanh(argument: Tensor) -> Tensor:
     real = isinstance(argument, Tensor) and argument.is_floating_point()
-    return _Tanh.apply(argument) if real else torch.tanh(argument)
+    return _exact_tanh(argument) if real else torch.tanh(argument)
 
 
 def _sigmoid(argument: Tensor) -> Tensor:
     real = isinstance(argument, Tensor) and argument.is_floating_point()
-    return _Sigmoid.apply(argument) if real else torch.sigmoid(argument)
+    return _exact_sigmoid(argument) if real else torch.sigmoid(argument)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

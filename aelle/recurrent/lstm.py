@@ -18,6 +18,18 @@ from aelle.recurrent.cell import (
 )
 
 
+def gates_of(cell: Cell, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+    """Pre-activations of i, f, g, o."""
+    return (cell._from_input(x) + cell._from_hidden(h)).chunk(4, dim=-1)
+
+
+def stepped(gates: Sequence[Tensor], c: Tensor) -> tuple[Tensor, Tensor]:
+    """o tanh c' and c' = f c + i g."""
+    a_i, a_f, a_g, a_o = gates
+    c = torch.sigmoid(a_f) * c + torch.sigmoid(a_i) * torch.tanh(a_g)
+    return torch.sigmoid(a_o) * torch.tanh(c), c
+
+
 class LSTM(Cell):
     """State (h, c), n = 2H: c' = f c + i g, h' = o tanh c'; gates in torch's order i, f, g, o."""
 
@@ -25,21 +37,15 @@ class LSTM(Cell):
     state_parts = ("h", "c")
     gates = 4
 
-    def _gates(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
-        """Pre-activations of i, f, g, o."""
-        return (self._from_input(x) + self._from_hidden(h)).chunk(4, dim=-1)
-
     def step(self, x: Tensor, state: Tensor) -> Tensor:
         """(h, c) → (o tanh c', f c + i g)."""
         h, c = self.split(state)
-        a_i, a_f, a_g, a_o = self._gates(x, h)
-        c = torch.sigmoid(a_f) * c + torch.sigmoid(a_i) * torch.tanh(a_g)
-        return torch.cat([torch.sigmoid(a_o) * torch.tanh(c), c], dim=-1)
+        return torch.cat(stepped(gates_of(self, x, h), c), dim=-1)
 
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
         """Blocks [[∂h'/∂h, ∂h'/∂c], [∂c'/∂h, ∂c'/∂c]]; ∂c'/∂c = diag(f)."""
         h, c = self.split(state)
-        by_gate, output, f, shear = self.gains(self._gates(x, h), c)
+        by_gate, output, f, shear = self.gains(gates_of(self, x, h), c)
         w_i, w_f, w_g, w_o = self._recurrent_blocks()
         gated = [gain.unsqueeze(-1) * w for gain, w in zip(by_gate, (w_i, w_f, w_g), strict=True)]
         c_by_h = gated[0] + gated[1] + gated[2]
@@ -53,7 +59,7 @@ class LSTM(Cell):
         Hidden only: ∂h'/∂h = tanh(c') o' W_o + s (i, f, g terms), four gates.
         """
         h, c = self.split(state)
-        return self._terms(self._gates(x, h), c, hidden_only)
+        return self._terms(gates_of(self, x, h), c, hidden_only)
 
     def _terms(self, gates: Sequence[Tensor], c: Tensor, hidden_only: bool) -> TangentTerms:
         by_gate, output, f, shear = self.gains(gates, c)
@@ -80,7 +86,7 @@ class LSTM(Cell):
     def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor:
         """ln|det U_o| + Σ ln|tanh c'| + Σ ln o(1-o) + Σ ln f: eliminate c' from the h' rows."""
         h, c = self.split(state)
-        a_i, a_f, a_g, a_o = self._gates(x, h)
+        a_i, a_f, a_g, a_o = gates_of(self, x, h)
         new_c = torch.sigmoid(a_f) * c + torch.sigmoid(a_i) * torch.tanh(a_g)
         per_unit = (
             torch.tanh(new_c).abs().log() + log_sigmoid_slope(a_o) + torch.nn.functional.logsigmoid(a_f)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aelle.recurrent.cell import Cell
-from aelle.recurrent.lstm import LSTM
+from aelle.recurrent.lstm import LSTM, gates_of, stepped
 from aelle.recurrent.projected import log_abs_det_by_parts
 
 
@@ -47,21 +47,16 @@ class LSTMP(Cell):
         """h of P components, c of H."""
         return state.split([self.output_size, self.hidden_size], dim=-1)
 
-    def _gates(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
-        """Pre-activations of i, f, g, o."""
-        return (self._from_input(x) + self._from_hidden(h)).chunk(4, dim=-1)
-
     def step(self, x: Tensor, state: Tensor) -> Tensor:
         """(h, c) → (W_hr (o tanh c'), f c + i g)."""
         h, c = self.split(state)
-        a_i, a_f, a_g, a_o = self._gates(x, h)
-        c = torch.sigmoid(a_f) * c + torch.sigmoid(a_i) * torch.tanh(a_g)
-        return torch.cat([(torch.sigmoid(a_o) * torch.tanh(c)) @ self.weight_hr.mT, c], dim=-1)
+        hidden, c = stepped(gates_of(self, x, h), c)
+        return torch.cat([hidden @ self.weight_hr.mT, c], dim=-1)
 
     def jacobian(self, x: Tensor, state: Tensor) -> Tensor:
         """Blocks [[∂h'/∂h, ∂h'/∂c], [∂c'/∂h, ∂c'/∂c]]; those of h' are W_hr times those of an LSTM."""
         h, c = self.split(state)
-        by_gate, output, f, shear = LSTM.gains(self._gates(x, h), c)
+        by_gate, output, f, shear = LSTM.gains(gates_of(self, x, h), c)
         w_i, w_f, w_g, w_o = self._recurrent_blocks()
         gated = [gain.unsqueeze(-1) * w for gain, w in zip(by_gate, (w_i, w_f, w_g), strict=True)]
         c_by_h = gated[0] + gated[1] + gated[2]
@@ -74,10 +69,10 @@ class LSTMP(Cell):
     def log_abs_det(self, x: Tensor, state: Tensor) -> Tensor:
         """ln|det W_hr diag(o' tanh c') W_o| + Σ ln f: the c' rows eliminated from those of h'."""
         h, c = self.split(state)
-        _, _, f, _ = LSTM.gains(self._gates(x, h), c)
+        _, _, f, _ = LSTM.gains(gates_of(self, x, h), c)
         return log_abs_det_by_parts(self._projected_output_block, x, state) + f.log().sum(-1)
 
     def _projected_output_block(self, x: Tensor, state: Tensor) -> Tensor:
         h, c = self.split(state)
-        _, output, _, _ = LSTM.gains(self._gates(x, h), c)
+        _, output, _, _ = LSTM.gains(gates_of(self, x, h), c)
         return self.weight_hr.unsqueeze(-3) @ (output.unsqueeze(-1) * self._recurrent_blocks()[3])
