@@ -1,4 +1,4 @@
-/* Frames split by pivoted elimination, read off by Gram-Schmidt, and taken along a trajectory. */
+/* Frames split by pivoted elimination, read off by Gram-Schmidt, and pulled back. */
 
 /* Row of the largest size among those not taken, the first of equals, but for the last ten bits; the first that is no number
    where there is one. Sizes are compared as whole numbers, their last bits the rows counted down: n < 1024. */
@@ -179,5 +179,56 @@ static int NAMED(log_abs_det)(long n, const double *matrix, double *found) {
     *found = 0.0;
     for (long v = 0; v < n; v++) *found += logs[v];
     free(z), free(taken), free(pivot);
+    return 0;
+}
+
+/* Vectors (rows, k, n) at the end of `steps` steps pulled back through the transposed Jacobians.
+
+   logs (rows, lags, k) gets the ln norm of each vector `lag` steps earlier, for the lags where slot[lag] >= 0. */
+static int NAMED(pull)(const jacobians *j, long steps, const double *vectors, const long *slot, long lags, double *logs) {
+    long n = j->n, k = j->k, h = j->hidden, np = padded(n), width = j->shear ? h : n;
+    double *memory = zeros((k + width) * np + k * width + k);
+    if (!memory) return 1;
+    double *v = memory, *built = v + k * np, *pulled = built + width * np, *scale = pulled + k * width;
+    for (long row = 0; row < j->rows; row++) {
+        memset(v, 0, k * np * sizeof(double)), memset(scale, 0, k * sizeof(double));
+        for (long q = 0; q < k; q++) memcpy(v + q * np, vectors + (row * k + q) * n, n * sizeof(double));
+        for (long lag = 0; lag <= steps; lag++) {
+            long step = steps - lag; /* the vectors stand before this step */
+            for (long q = 0; q < k; q++) {
+                double *x = v + q * np, square = 0.0;
+                vec part = {0};
+                for (long i = 0; i < np; i += LANES) part += *(vec *)(x + i) * *(vec *)(x + i);
+                for (int i = 0; i < LANES; i++) square += part[i];
+                if (slot[lag] >= 0) logs[(row * lags + slot[lag]) * k + q] = scale[q] + 0.5 * log(square);
+                if (square > 0.0 && (square < 1e-200 || square > 1e200)) {
+                    double size = sqrt(square);
+                    scale[q] += log(size);
+                    for (long i = 0; i < np; i++) x[i] /= size;
+                }
+            }
+            if (step == 0) break;
+            NAMED(build)(j, row, step - 1, built, np);
+            if (j->shear) /* (a, b) to the dual of (e, b) */
+                for (long q = 0; q < k; q++)
+                    for (long i = 0; i < h; i++)
+                        v[q * np + h + i] += j->shear[row * j->shear_row + step * h + i] * v[q * np + i];
+            for (long q = 0; q < k; q += GROUP) {
+                const double *four[GROUP]; /* the last one again where k is no multiple */
+                for (long t = 0; t < GROUP; t++) four[t] = v + (q + t < k ? q + t : k - 1) * np;
+                for (long c = 0; c < width; c++) {
+                    vec sums = NAMED(four_products)(built + c * np, four, np);
+                    for (long t = 0; t < GROUP && q + t < k; t++) pulled[(q + t) * width + c] = sums[t];
+                }
+            }
+            for (long q = 0; q < k; q++) {
+                memcpy(v + q * np, pulled + q * width, width * sizeof(double));
+                if (j->shear)
+                    for (long i = 0; i < h; i++)
+                        v[q * np + h + i] *= j->diagonal[row * j->diagonal_row + (step - 1) * h + i];
+            }
+        }
+    }
+    free(memory);
     return 0;
 }

@@ -145,7 +145,7 @@ int aelle_log_diagonal_of_r(long rows, long k, long n, const double *frames, dou
     return CHOSEN(log_diagonal_of_r)(rows, k, n, frames, logs);
 }
 
-/* Vectors pulled back through transposed Jacobians; see loops.h. Returns 0, or 1 where memory is short. */
+/* Vectors pulled back through transposed Jacobians; see frames.h. Returns 0, or 1 where memory is short. */
 int aelle_pull(const jacobians *j, long steps, const double *vectors, const long *slot, long lags, double *logs) {
     return CHOSEN(pull)(j, steps, vectors, slot, lags, logs);
 }

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aelle.kernels.finite import all_finite
 from aelle.kernels.library import CompiledJacobians, applies
 from aelle.lyapunov.compiled_linearisation import CompiledLinearisation
 from aelle.lyapunov.pushes import by_output, scaled_matrices
@@ -117,7 +118,7 @@ class CellSegment:
         if hidden_only:
             return None
         closed = None if self._terms is None else self._terms.log_abs_det
-        if closed is None or not bool(closed.isfinite().all()):  # made of gains, which may have underflowed
+        if closed is None or not all_finite(closed):  # made of gains, which may have underflowed
             closed = self._cell.log_abs_det(
                 self._by_network(self._inputs), self._by_network(self.states[:, :-1])
             )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 
+from aelle.kernels.finite import all_finite
 from aelle.lyapunov.arguments import real_tensor, shown, steps_or_auto, whole_number
 
 Inputs = Tensor | PackedSequence | Sequence[Any] | NDArray[Any]
@@ -61,7 +62,7 @@ def as_sequences(inputs: Inputs) -> list[Tensor]:
     for i, sequence in enumerate(inputs):
         if len(sequence) == 0:
             raise ValueError(f"sequence {i} is empty")
-        if not sequence.isfinite().all():
+        if not all_finite(sequence):
             raise ValueError(f"sequence {i} holds NaN or infinite values")
     return list(inputs)
 

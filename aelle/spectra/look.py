@@ -21,8 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from aelle.lyapunov.cell_tangent import CellTangent
+from aelle.lyapunov.compiled_linearisation import compiled_jacobians
 from aelle.lyapunov.factorise import Workspace, log_diagonal_of_r, random_frame
 from aelle.lyapunov.inputs import Inputs, as_sequences
+from aelle.lyapunov.interval import AdaptiveInterval
 from aelle.lyapunov.tangent import Segment
 from aelle.lyapunov.undisturbed import undisturbed
 from aelle.modules.conversion import required_cells
@@ -102,7 +104,7 @@ def look(
         leading.append(_leading(segment, min(k, cell.state_size), cell.state_size, transient, steps))
         volume += _volume(segment, transient)
         below = tangent.output(segment.states)
-        bounded &= bool(segment.states.isfinite().all())
+        bounded &= math.isfinite(segment.states.abs().amax())
     start = None if initial_state is None else torch.cat(states, dim=-1)
     growth = growth_of_layers(cells, driving, [readout_of(network, readout)], start, segment)[0]
     exponents = torch.cat(leading).sort(descending=True).values[:k]
@@ -120,9 +122,25 @@ def _leading(segment: Segment, k: int, n: int, transient: int, steps: int) -> Te
     """Finite-time exponents (k,) of one layer over the steps after the transient, averaged over sequences."""
     like = segment.states
     frame = random_frame(n, k, like.dtype, like.device, None).repeat(len(like), 1, 1)
-    frame, _, before = _through(segment, frame, 0, transient)
-    _, sums, after = _through(segment, frame, transient, steps)
-    return (sums + after - before).mean(0) / (steps - transient)
+    growth = _at_once(segment, frame.clone(), transient, steps)
+    if growth is None:
+        frame, _, before = _through(segment, frame, 0, transient)
+        _, sums, after = _through(segment, frame, transient, steps)
+        growth = sums + after - before
+    return growth.mean(0) / (steps - transient)
+
+
+def _at_once(segment: Segment, frame: Tensor, transient: int, steps: int) -> Tensor | None:
+    """Growth (rows, k) after the transient by the compiled loops, where they take the whole way; frame is overwritten."""
+    chunk = segment.chunk(0, steps)
+    compiled = compiled_jacobians(chunk, frame) if segment.chunk_steps >= steps and transient else None
+    if compiled is None:
+        return None
+    schedule = AdaptiveInterval(frame.shape[-1], frame.dtype, INTERVAL).schedule()
+    found = compiled[0].advance(frame, 0, steps, [transient, steps], schedule, None, 0, (-math.inf, math.inf))
+    if found.position < steps:  # a singular step, or numbers that are none
+        return None
+    return found.logs[found.intervals_before[0] :].sum(0) + found.read_off[1] - found.read_off[0]
 
 
 def _through(segment: Segment, frame: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -130,12 +130,23 @@ def _by_compiled_loops(
     jacobians = segment.compiled or _dense(cell, segment, steps)
     if jacobians is None:
         return None
-    with torch.enable_grad():
-        last = segment.states[:, -1].repeat_interleave(_DIRECTIONS, dim=0).requires_grad_()
-        output = cell.output(last) if weight is None else cell.output(last) @ weight.mT
-        (seen,) = torch.autograd.grad((_directions(len(last), output) * output).sum(), last)
+    seen = _seen(cell, segment.states[:, -1].repeat_interleave(_DIRECTIONS, dim=0), weight)
     logs = jacobians.pull(seen.view(sequences, _DIRECTIONS, -1), steps, growth_lags(steps))
     return logs.transpose(0, 1).reshape(1, logs.shape[1], -1)
+
+
+def _seen(cell: Cell, last: Tensor, weight: Tensor | None) -> Tensor:
+    """Gradients of u · y at states (rows, n), one u a row."""
+    if type(cell).output is Cell.output:  # the first components, as they are
+        hidden = last[:, : cell.output_size]
+        along = _directions(len(last), hidden if weight is None else weight[:, 0])
+        return torch.nn.functional.pad(
+            along if weight is None else along @ weight, (0, last.shape[1] - hidden.shape[1])
+        )
+    with torch.enable_grad():
+        last = last.clone().requires_grad_()
+        output = cell.output(last) if weight is None else cell.output(last) @ weight.mT
+        return torch.autograd.grad((_directions(len(last), output) * output).sum(), last)[0]
 
 
 def _dense(cell: Cell, segment: CellSegment, steps: int) -> Any:
