@@ -176,6 +176,22 @@ def test_a_determinant_is_that_of_lapack(processor, n):
     assert library.log_abs_det(matrix) == -torch.inf
 
 
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("size", [1, 6, 17])
+def test_determinants_of_steps_are_those_of_their_jacobians(processor, name, size):
+    torch.manual_seed(size)
+    cell = ARCHITECTURES[name](2, size, dtype=F64)
+    inputs = torch.randn(3, 9, 2, dtype=F64)
+    with torch.no_grad():
+        segment = CellTangent(cell).segment(inputs, cell.initial_state(3), 9, cell.state_size, None)
+        if segment.compiled is None:
+            pytest.skip("no tangent terms: its Jacobians are explicit")
+        jacobians = [cell.jacobian(inputs[:, t], segment.states[:, t]) for t in range(9)]
+    expected = torch.linalg.slogdet(torch.stack(jacobians, dim=1))[1]
+    found = segment.compiled.log_abs_dets(2, 5)
+    torch.testing.assert_close(found, expected[:, 2:7], rtol=1e-9, atol=1e-9)
+
+
 def scaled(module, scale):
     with torch.no_grad():
         for parameter in module.parameters():

@@ -163,9 +163,10 @@ static int NAMED(log_diagonal_of_r)(long rows, long k, long n, const double *fra
     return 0;
 }
 
-/* ln|det| of a matrix (n, n), by the same elimination. */
-static int NAMED(log_abs_det)(long n, const double *matrix, double *found) {
-    long np = padded(n);
+/* ln|det| of so many matrices (n, n), by the same elimination; of a row's Jacobians from `step` on where j is not NULL. */
+static int NAMED(log_abs_dets)(const jacobians *j, long row, long step, long count, long n, const double *matrices,
+                               double *found) {
+    long np = padded(n), h = j ? j->hidden : 0;
     double *z = zeros(n * np + n);
     long long *taken = malloc(np * sizeof(long long));
     long *pivot = malloc(n * sizeof(long));
@@ -174,10 +175,24 @@ static int NAMED(log_abs_det)(long n, const double *matrix, double *found) {
         return 1;
     }
     double *logs = z + n * np;
-    for (long v = 0; v < n; v++) memcpy(z + v * np, matrix + v * n, n * sizeof(double));
-    NAMED(split_frame)(z, n, n, np, logs, pivot, taken);
-    *found = 0.0;
-    for (long v = 0; v < n; v++) *found += logs[v];
+    for (long i = 0; i < count; i++) {
+        if (j)
+            NAMED(build)(j, row, step + i, z, np);
+        else
+            for (long v = 0; v < n; v++) memcpy(z + v * np, matrices + (i * n + v) * n, n * sizeof(double));
+        if (j && j->shear) { /* on (e, b): u = e + shear*b, and b itself */
+            const double *shear = j->shear + row * j->shear_row + (step + i) * h;
+            const double *diagonal = j->diagonal + row * j->diagonal_row + (step + i) * h;
+            for (long c = 0; c < h; c++) {
+                double *by_b = z + (h + c) * np;
+                for (long q = 0; q < np; q++) by_b[q] = shear[c] * z[c * np + q];
+                by_b[h + c] += diagonal[c];
+            }
+        }
+        NAMED(split_frame)(z, n, n, np, logs, pivot, taken);
+        found[i] = 0.0;
+        for (long v = 0; v < n; v++) found[i] += logs[v];
+    }
     free(z), free(taken), free(pivot);
     return 0;
 }

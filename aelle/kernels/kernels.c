@@ -83,7 +83,7 @@ typedef struct {
 static int limit = 2;
 
 /* Counted up with every change of what is called from outside: library.py takes no other. */
-int aelle_interface(void) { return 2; }
+int aelle_interface(void) { return 3; }
 
 void aelle_limit(int most) { limit = most; }
 
@@ -155,7 +155,16 @@ int aelle_pull(const jacobians *j, long steps, const double *vectors, const long
 int aelle_advance(const jacobians *j, schedule *s, passage *p) { return CHOSEN(advance)(j, s, p); }
 
 /* ln|det| of a matrix (n, n). Returns 0, or 1 where memory is short. */
-int aelle_log_abs_det(long n, const double *matrix, double *found) { return CHOSEN(log_abs_det)(n, matrix, found); }
+int aelle_log_abs_det(long n, const double *matrix, double *found) {
+    return CHOSEN(log_abs_dets)(NULL, 0, 0, 1, n, matrix, found);
+}
+
+/* ln|det J| of the steps from `step` on, (rows, count). Returns 0, or 1 where memory is short. */
+int aelle_determinants(const jacobians *j, long step, long count, double *found) {
+    for (long row = 0; row < j->rows; row++)
+        if (CHOSEN(log_abs_dets)(j, row, step, count, j->n, NULL, found + row * count)) return 1;
+    return 0;
+}
 
 /* The trajectory of an LSTM, and its gains where `to` is not NULL; see lstm.h. Returns 0, 1 where memory is short, 2 where
    gates are too far out. */

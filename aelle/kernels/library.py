@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aelle.kernels.structures import Jacobians, LSTMGains, Passage, Schedule
 
-INTERFACE = 2
+INTERFACE = 3
 """Number of the interface of kernels.c that this module calls."""
 
 LARGEST = 128
@@ -48,6 +48,7 @@ def library() -> ctypes.CDLL | None:
     found.aelle_limit.argtypes = [ctypes.c_int]
     found.aelle_lstm.argtypes = [size, size, size, pointer, pointer, pointer, ctypes.POINTER(LSTMGains)]
     found.aelle_log_abs_det.argtypes = [size, pointer, pointer]
+    found.aelle_determinants.argtypes = [ctypes.POINTER(Jacobians), size, size, pointer]
     structures = Jacobians, Schedule, Passage
     found.aelle_advance.argtypes = [ctypes.POINTER(structure) for structure in structures]
     return found
@@ -202,6 +203,14 @@ class CompiledJacobians:
             read_off[:marked],
             before[:marked],
         )
+
+    def log_abs_dets(self, start: int, steps: int) -> Tensor:
+        """ln|det J| of some steps, (rows, steps)."""
+        logs = self._kept[0].new_empty(self._struct.rows, steps)
+        found = library()
+        assert found is not None
+        _checked(found.aelle_determinants(self._struct, start, steps, logs.data_ptr()))
+        return logs
 
     def pull(self, vectors: Tensor, steps: int, lags: Sequence[int]) -> Tensor:
         """ln norms of vectors (rows, k, n) pulled back from step `steps` by each lag: (rows, lags, k)."""

@@ -17,7 +17,7 @@ class CompiledLinearisation:
     Args:
         jacobians: those of the whole segment.
         start, stop: the steps of this piece.
-        plain: steps of the segment, from one to another, by torch's operations; made where Jacobians are asked for.
+        plain: steps of the segment, from one to another, by torch's operations; made where a Jacobian is asked for.
     """
 
     def __init__(
@@ -38,11 +38,7 @@ class CompiledLinearisation:
 
     def jacobian(self, step: int) -> Tensor:
         """J_step by torch's operations."""
-        return self.plain(step, step + 1).jacobian(0)
-
-    def plain(self, start: int, stop: int) -> Linearisation:
-        """Some steps by torch's operations."""
-        return self._plain(self.start + start, self.start + stop)
+        return self._plain(self.start + step, self.start + step + 1).jacobian(0)
 
 
 def compiled_jacobians(chunk: Linearisation, frame: Tensor) -> tuple[CompiledJacobians, int] | None:

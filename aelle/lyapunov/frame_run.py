@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aelle.kernels.library import Advance
 from aelle.lyapunov.block_sums import BlockSums
-from aelle.lyapunov.compiled_linearisation import CompiledLinearisation, compiled_jacobians
+from aelle.lyapunov.compiled_linearisation import compiled_jacobians
 from aelle.lyapunov.factorise import Workspace, log_diagonal_of_r
 from aelle.lyapunov.growth import Growth, at_rest
 from aelle.lyapunov.interval import AdaptiveInterval
@@ -110,7 +110,9 @@ class FrameRun:
         """ln|det J| of the steps of a chunk, (rows, steps), where they come for little."""
         if segment.log_abs_det is not None:
             return segment.log_abs_det[:, start : start + chunk.steps]
-        return _log_abs_dets(chunk, 0, chunk.steps) if self.k == self.n <= FACTORISED_UP_TO else None
+        return (
+            _log_abs_dets(chunk, 0, chunk.steps, self.frame) if self.k == self.n <= FACTORISED_UP_TO else None
+        )
 
     def _by_compiled_loops(
         self, chunk: Linearisation, start: int, done: int, marks: Sequence[int], determinants: Tensor | None
@@ -145,7 +147,9 @@ class FrameRun:
             self._sums.add_residuals(found.residuals[measured:], sum(lengths[measured:]))
         elif self.k == self.n and not self._sampled:
             steps = lengths[measured]
-            expected = _log_abs_dets(chunk, start + sum(lengths[:measured]), steps).sum(-1).unsqueeze(0)
+            expected = (
+                _log_abs_dets(chunk, start + sum(lengths[:measured]), steps, self.frame).sum(-1).unsqueeze(0)
+            )
             self._sums.add_audit(found.logs[measured].sum(-1).unsqueeze(0), expected, steps)
             self._sampled = True
 
@@ -172,7 +176,7 @@ class FrameRun:
             if logs is None:
                 continue
             if sampled:
-                expected = _log_abs_dets(chunk, position, interval).sum(-1).unsqueeze(0)
+                expected = _log_abs_dets(chunk, position, interval, self.frame).sum(-1).unsqueeze(0)
                 self._sums.add_audit(logs.sum(-1), expected, interval)
                 self._sampled, sampled = True, False
             position = piece.stop
@@ -256,9 +260,10 @@ class Piece(NamedTuple):
         return covered.unflatten(1, (self.intervals, self.interval)).sum(-1).mT
 
 
-def _log_abs_dets(chunk: Linearisation, start: int, steps: int) -> Tensor:
-    """ln|det J| of some steps of a chunk, from the Jacobians: (rows, steps)."""
-    if isinstance(chunk, CompiledLinearisation):
-        chunk, start = chunk.plain(start, start + steps), 0
+def _log_abs_dets(chunk: Linearisation, start: int, steps: int, like: Tensor) -> Tensor:
+    """ln|det J| of some steps of a chunk, from the Jacobians: (rows, steps). Frames are like (rows, k, n)."""
+    compiled = compiled_jacobians(chunk, like)
+    if compiled is not None:
+        return compiled[0].log_abs_dets(compiled[1] + start, steps)
     jacobians = torch.stack([chunk.jacobian(step) for step in range(start, start + steps)], dim=1)
     return torch.linalg.slogdet(jacobians)[1]
