@@ -107,7 +107,7 @@ def growth_of_layers(
     return growth.nan_to_num(math.log(_LARGEST)).clamp(math.log(_SMALLEST), math.log(_LARGEST)).mean(-1).cpu()
 
 
-def _directions(rows: int, like: Tensor) -> Tensor:
+def unit_directions(rows: int, like: Tensor) -> Tensor:
     """Unit vectors u of output space, (rows, d), like outputs (..., d)."""
     generator = torch.Generator().manual_seed(_DIRECTIONS)
     drawn = torch.randn(rows, like.shape[-1], generator=generator, dtype=torch.float64)
@@ -139,14 +139,14 @@ def _seen(cell: Cell, last: Tensor, weight: Tensor | None) -> Tensor:
     """Gradients of u · y at states (rows, n), one u a row."""
     if type(cell).output is Cell.output:  # the first components, as they are
         hidden = last[:, : cell.output_size]
-        along = _directions(len(last), hidden if weight is None else weight[:, 0])
+        along = unit_directions(len(last), hidden if weight is None else weight[:, 0])
         return torch.nn.functional.pad(
             along if weight is None else along @ weight, (0, last.shape[1] - hidden.shape[1])
         )
     with torch.enable_grad():
         last = last.clone().requires_grad_()
         output = cell.output(last) if weight is None else cell.output(last) @ weight.mT
-        return torch.autograd.grad((_directions(len(last), output) * output).sum(), last)[0]
+        return torch.autograd.grad((unit_directions(len(last), output) * output).sum(), last)[0]
 
 
 def _dense(cell: Cell, segment: CellSegment, steps: int) -> Any:
@@ -166,12 +166,12 @@ def _by_autograd(
     driving = driving.repeat_interleave(_DIRECTIONS, dim=0)
     if initial_state is not None and initial_state.dim() == 2 and len(initial_state) > 1:
         initial_state = initial_state.repeat_interleave(_DIRECTIONS, dim=0)
-    output, states = _run(layers, driving, initial_state)
+    output, states = joint_trajectory(layers, driving, initial_state)
     read_by = [weight for weight in weights if weight is not None]
     if read_by:
         output = output @ (read_by[0] if len(read_by) == 1 else torch.stack(read_by)).mT
     wanted = [states[-1 - lag] for lag in growth_lags(driving.shape[1])]
-    gradients = torch.autograd.grad((_directions(len(driving), output) * output).sum(), wanted)
+    gradients = torch.autograd.grad((unit_directions(len(driving), output) * output).sum(), wanted)
     growth = torch.stack([_log_norm(gradient) for gradient in gradients], dim=-2)
     return growth.reshape(len(weights), -1, len(driving)) if growth.dim() == 2 else growth
 
@@ -205,7 +205,7 @@ def _check_readouts(layers: Sequence[Cell], read_by: Sequence[nn.Linear | None])
             )
 
 
-def _run(
+def joint_trajectory(
     layers: Sequence[Cell], driving: Tensor, initial_state: Tensor | None
 ) -> tuple[Tensor, Sequence[Tensor]]:
     """Last hidden vector (*P, batch, H), and the joint states (*P, batch, n) of all times, in one autograd graph."""
