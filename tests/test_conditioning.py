@@ -36,7 +36,8 @@ def test_scaled_networks_have_the_exponent_under_fresh_inputs(make, layers):
     torch.manual_seed(3)
     model = make(3, 24, num_layers=layers, batch_first=True)
     result = aelle.condition(model, sequences(32, 60), method="scale", horizon=50)
-    assert result.changed and result.model is model
+    assert result.changed
+    assert result.model is model
     fresh = aelle.lyapunov_spectrum(model, sequences(64, 60, seed=9), k=1)
     for layer, error in zip(fresh.layers, result.after.standard_errors, strict=True):
         tolerance = (
@@ -73,9 +74,12 @@ def test_in_place_or_on_a_copy():
     model = nn.GRU(3, 8, batch_first=True)
     before = weights(model)
     result = aelle.condition(model, sequences(), in_place=False)
-    assert result.model is not model and equal(before, weights(model)) and result.changed
+    assert result.model is not model
+    assert equal(before, weights(model))
+    assert result.changed
     again = aelle.condition(model, sequences())
-    assert again.model is model and equal(weights(model), weights(result.model))
+    assert again.model is model
+    assert equal(weights(model), weights(result.model))
 
 
 def test_the_same_seed_does_the_same_and_no_random_state_moves():
@@ -110,7 +114,8 @@ def test_what_does_not_help_is_taken_back_to_the_bit():
     model = nn.LSTM(3, 8, batch_first=True)
     before = weights(model)
     result = aelle.condition(model, sequences(), method=Harm())
-    assert not result.changed and equal(before, weights(model))
+    assert not result.changed
+    assert equal(before, weights(model))
     assert str(result).startswith("unchanged")
     assert result.before is result.after
 
@@ -123,7 +128,8 @@ def test_one_that_is_as_it_should_be_stays():
             model.get_parameter(name).abs_()
     before = weights(model)
     result = aelle.condition(model, sequences().abs(), method="shape")
-    assert not result.changed and equal(before, weights(model))
+    assert not result.changed
+    assert equal(before, weights(model))
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
@@ -137,7 +143,8 @@ def test_both_directions_of_a_bidirectional_module(kind):
     found = aelle.lyapunov_spectrum(model, sequences(64, seed=8), k=1)
     fresh = [found[way].layers[layer] for layer in (0, 1) for way in ("forward", "backward")]
     for part, spectrum in zip(result.parts, fresh, strict=True):
-        assert part.changed and part.after.exponent > part.before.exponent
+        assert part.changed
+        assert part.after.exponent > part.before.exponent
         assert abs(float(spectrum.exponents[0]) - part.after.exponent) < 5 * part.after.standard_error
 
 
@@ -157,7 +164,8 @@ def test_the_recurrent_parts_of_a_larger_model():
     tokens = torch.randint(20, (32, 40))
     before = copy.deepcopy(model.state_dict())
     result = aelle.condition(model, tokens, method="scale")
-    assert [part.name for part in result.parts] == ["first", "second"] and result.changed
+    assert [part.name for part in result.parts] == ["first", "second"]
+    assert result.changed
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"first.weight_hh_l0", "second.weight_hh_l0"}
     for spectrum in aelle.lyapunov_spectrum(model, torch.randint(20, (32, 40)), k=1).values():
@@ -185,17 +193,20 @@ def test_a_module_of_ones_own_has_the_columns_of_its_state_scaled():
     result = aelle.condition(
         model, sequences(), nn.Linear(8, 2), method="scale", initial_state=torch.zeros(16, 8)
     )
-    assert result.changed and result.after.exponent == pytest.approx(-1 / 40, abs=0.05)
+    assert result.changed
+    assert result.after.exponent == pytest.approx(-1 / 40, abs=0.05)
     assert torch.equal(before[:, :3], model.joint.weight[:, :3])
     factors = model.joint.weight[:, 3:] / before[:, 3:]
-    assert factors.std().item() < 1e-5 and factors.mean().item() > 1.2
+    assert factors.std().item() < 1e-5
+    assert factors.mean().item() > 1.2
 
 
 def test_half_precision_and_wrapped_modules():
     torch.manual_seed(0)
     inner = nn.LSTM(3, 8, batch_first=True)
     before = weights(inner)
-    assert aelle.condition(nn.DataParallel(inner), sequences()).changed and not equal(before, weights(inner))
+    assert aelle.condition(nn.DataParallel(inner), sequences()).changed
+    assert not equal(before, weights(inner))
     assert aelle.condition(nn.GRU(3, 8, batch_first=True).half(), sequences(), method="scale").changed
 
 
@@ -203,7 +214,8 @@ def test_a_target_is_aimed_at():
     torch.manual_seed(0)
     model = nn.GRU(3, 16, batch_first=True)
     result = aelle.condition(model, sequences(32), method="scale", target=-0.2)
-    assert result.after.exponent == pytest.approx(-0.2, abs=0.05) and result.target == -0.2
+    assert result.after.exponent == pytest.approx(-0.2, abs=0.05)
+    assert result.target == -0.2
 
 
 def test_methods_by_name_in_sequence_and_with_settings():
@@ -212,8 +224,10 @@ def test_methods_by_name_in_sequence_and_with_settings():
     torch.manual_seed(0)
     model = nn.GRU(3, 8, batch_first=True)
     result = aelle.condition(model, sequences(), method=["scale", Shape(steps=2)], in_place=False)
-    assert result.method == "scale+shape" and result.parts[0].stages[1].steps <= 3
-    assert result.seconds > 0 and result.steps >= sum(s.steps for s in result.parts[0].stages)
+    assert result.method == "scale+shape"
+    assert result.parts[0].stages[1].steps <= 3
+    assert result.seconds > 0
+    assert result.steps >= sum(s.steps for s in result.parts[0].stages)
 
 
 def test_a_result_shows_itself():
@@ -221,6 +235,7 @@ def test_a_result_shows_itself():
     result = aelle.condition(nn.GRU(3, 8, batch_first=True), sequences())
     before, after = result.plot().data
     assert (before.name, after.name) == ("before", "after")
-    assert before.x[-1] == 40 and before.y[0] == 0
+    assert before.x[-1] == 40
+    assert before.y[0] == 0
     assert after.y[-1] == pytest.approx(result.after.change)
     assert str(result).startswith("scale")

@@ -100,7 +100,9 @@ def test_growth_survives_what_underflows():
     stack = stack_of(cell, sequences(4, 200))
     loss = flatness(growth_with_graph(stack, stack.drive, [200]), [200])
     (gradient,) = torch.autograd.grad(loss, [stack.cells[0].weight_hh])
-    assert math.isfinite(loss.item()) and loss.item() > 1000**2 and bool(gradient.isfinite().all())
+    assert math.isfinite(loss.item())
+    assert loss.item() > 1000**2
+    assert bool(gradient.isfinite().all())
 
 
 def test_exponents_with_a_graph_are_leading_exponents():
