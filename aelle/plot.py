@@ -30,6 +30,7 @@ __all__ = [
     "conditioning",
     "convergence",
     "decoded_path",
+    "diagnosis",
     "exponent_against_metric",
     "ladder",
     "latent_map",
@@ -133,6 +134,13 @@ def conditioning(part: Any, *, theme: str = "light", title: str = "") -> go.Figu
     `part` is one of the `parts` of what `aelle.condition` returns.
     """
     curves = {"before": part.before, "after": part.after} if part.changed else {"unchanged": part.before}
+    info = growth.growth_info({name: (reach.lags, _numbers(reach.growth)) for name, reach in curves.items()})
+    return growth.growth_by_lag(info, theme_named(theme), title=title)
+
+
+def diagnosis(result: Any, *, theme: str = "light", title: str = "") -> go.Figure:
+    """How a gradient grows or shrinks on its way back in each part of a network, of what `aelle.diagnose` returns."""
+    curves = {part.name or "network": part.reach for part in result.parts}
     info = growth.growth_info({name: (reach.lags, _numbers(reach.growth)) for name, reach in curves.items()})
     return growth.growth_by_lag(info, theme_named(theme), title=title)
 

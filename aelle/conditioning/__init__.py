@@ -9,8 +9,9 @@ did not see, and takes back what did not help.
 """
 
 from aelle.conditioning.condition import condition
+from aelle.conditioning.diagnose import Diagnosis, diagnose
 from aelle.conditioning.method import Method
 from aelle.conditioning.methods import METHODS
 from aelle.conditioning.result import Conditioning
 
-__all__ = ["METHODS", "Conditioning", "Method", "condition"]
+__all__ = ["METHODS", "Conditioning", "Diagnosis", "Method", "condition", "diagnose"]

@@ -127,12 +127,8 @@ def _output_place(taken: Measured, readout: nn.Linear | None) -> slice:
 
 def _owners(
     name: str, module: nn.Module, layer: int, cell: Cell, way: str = ""
-) -> dict[str, tuple[str, nn.Parameter]]:
-    """The user's parameter, with its qualified name, of each that the cell has.
-
-    Raises:
-        ValueError: where one is derived from others (weight_norm, a parametrization).
-    """
+) -> dict[str, tuple[str, nn.Parameter | None]]:
+    """The user's parameter, with its qualified name, of each that the cell has; None where it is derived from others."""
     owner, suffix, drop = module, "", ""
     if isinstance(module, Network):
         owner = module.layers[layer]
@@ -144,12 +140,7 @@ def _owners(
     prefix = (f"{name}." if name else "") + (f"cells.{layer}." if isinstance(module, Network) else "")
     for inner, _ in cell.named_parameters():
         label = inner.removeprefix(drop) + suffix
-        if label not in own:
-            raise ValueError(
-                f"{prefix}{label} is derived from other parameters (weight_norm, parametrization, prune); condition the "
-                "module before they are put on"
-            )
-        found[inner] = f"{prefix}{label}", own[label]
+        found[inner] = f"{prefix}{label}", own.get(label)
     return found
 
 

@@ -38,7 +38,7 @@ class Stack:
         name: of the part, as `named_modules` gives it; "" where the network is one part.
         cells: private copies in float64, which methods change.
         tangents: their tangent maps.
-        owners: by layer, the user's own parameter and its name there, by the name that the cell has for it.
+        owners: by layer, the user's own name and parameter, by the name that the cell has for it; None where it is derived.
         drive: inputs and initial states.
         readout: weight (outputs, last hidden size) of what reads the last hidden vector; None for the vector itself.
         horizon: steps over which gradients are to reach.
@@ -47,7 +47,7 @@ class Stack:
     name: str
     cells: list[Cell]
     tangents: list[TangentMap]
-    owners: list[dict[str, tuple[str, nn.Parameter]]]
+    owners: list[dict[str, tuple[str, nn.Parameter | None]]]
     drive: Drive
     readout: nn.Linear | None
     horizon: int
@@ -86,17 +86,23 @@ class Stack:
         """The user's parameters that are to change, with their new values."""
         for cell, kept, owned in zip(self.cells, before, self.owners, strict=True):
             for name, parameter in cell.named_parameters():
-                if not torch.equal(parameter, kept[name]):
-                    yield owned[name][1], parameter.detach()
+                owner = owned[name][1]
+                if owner is not None and not torch.equal(parameter, kept[name]):
+                    yield owner, parameter.detach()
 
     def movable(self, layer: int, names: Sequence[str]) -> list[nn.Parameter]:
         """Parameters of a layer that a method may move.
 
         Raises:
-            ValueError: where one of them is frozen.
+            ValueError: where one of them is frozen, or derived from others (weight_norm, a parametrization).
         """
         for name in names:
             label, owner = self.owners[layer][name]
+            if owner is None:
+                raise ValueError(
+                    f"{label} is derived from other parameters (weight_norm, parametrization, prune); condition the module "
+                    "before they are put on"
+                )
             if not owner.requires_grad:
                 raise ValueError(f"{label} is frozen (requires_grad=False), and conditioning would move it")
         return [self.cells[layer].get_parameter(name) for name in names]
