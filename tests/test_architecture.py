@@ -12,7 +12,6 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "aelle"
 ALLOWED = {
     "kernels": set(),
-    "files": set(),
     "hyperparameters": set(),
     "optimiser": set(),
     "registry": {"words"},
@@ -22,21 +21,20 @@ ALLOWED = {
         "plot",
         "words",
     },  # a result shows itself by the one figure of spectra that there is
-    "records": {"files", "hyperparameters", "words"},
-    "config": {"files", "hyperparameters", "words"},
+    "records": {"hyperparameters", "words"},
+    "config": {"hyperparameters", "words"},
     "recurrent": {"kernels", "registry", "words"},
-    "tasks": {"files", "registry", "optimiser", "words"},  # gradient descent is one of the learning rules
+    "tasks": {"registry", "optimiser", "words"},  # gradient descent is one of the learning rules
     "modules": {"lyapunov", "recurrent", "words"},
     "proxies": set(),  # torch alone: of any network
     "spectra": {"lyapunov", "recurrent", "modules"},
-    "conditioning": {"lyapunov", "modules", "optimiser", "plot", "recurrent", "registry", "spectra"},
     "collection": {
         "modules",
         *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks"),
         "words",
     },
-    "embedding": {"files", "config", "hyperparameters", "lyapunov", "optimiser", "records", "words"},
-    "prediction": {"files", "embedding", "records", "config", "hyperparameters"},
+    "embedding": {"config", "hyperparameters", "lyapunov", "optimiser", "records", "words"},
+    "prediction": {"embedding", "records", "config", "hyperparameters"},
     "integrations": {
         *("prediction", "spectra", "recurrent", "hyperparameters", "records", "modules"),
         "lyapunov",  # the dimension of the exponents of a look
@@ -48,7 +46,7 @@ ALLOWED = {
         "records",
     },  # of embedding the transforms, without torch
     "plot": {"explorer"},
-    "interchange": {"files", "config", "records", "recurrent", "hyperparameters", "words"},
+    "interchange": {"config", "records", "recurrent", "hyperparameters", "words"},
     "testing": {"recurrent", "tasks", "collection", "records", "config"},  # faults are put into a collection
 }
 

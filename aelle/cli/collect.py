@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from aelle.cli import arguments
-from aelle.cli.output import tell
 
 if TYPE_CHECKING:
     from aelle.collection.collect import CollectionSummary
@@ -102,11 +101,11 @@ def collect_records(
 
     summary = collect(experiment, folder, **options)
     if say:
-        tell(summary)
+        click.echo(summary)
     for note in summary.notes:
-        tell(f"aelle: {note}", err=True)
+        click.echo(f"aelle: {note}", err=True)
     if summary.statuses.get("failed"):
-        tell(f"aelle: why networks failed, and how to run them again: {folder.failures}", err=True)
+        click.echo(f"aelle: why networks failed, and how to run them again: {folder.failures}", err=True)
     return summary
 
 

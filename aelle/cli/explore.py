@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from aelle.cli import arguments
-from aelle.cli.output import tell
 
 if TYPE_CHECKING:
     from aelle.records import ExperimentFolder
@@ -38,7 +37,7 @@ def explore(
     from aelle.explorer.app import serve
 
     def ready(address: str) -> None:
-        tell(f"{address}  (Ctrl-C ends it)")
+        click.echo(f"{address}  (Ctrl-C ends it)")
         if not no_browser and _has_a_reader():
             webbrowser.open(address)
 
@@ -59,4 +58,4 @@ def write_page(folder: ExperimentFolder, path: Path, *, say: bool = True) -> Non
 
     write_html(folder, path)
     if say:
-        tell(f"wrote {path}")
+        click.echo(f"wrote {path}")

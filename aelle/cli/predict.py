@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from aelle.cli import arguments
-from aelle.cli.output import tell
 
 
 @click.command()
@@ -33,4 +32,4 @@ def predict(folder: Path, predictor: Path | None, epoch: int | None, as_json: bo
     if as_json:
         arguments.print_json(found.to_json())
     else:
-        tell(found)
+        click.echo(found)

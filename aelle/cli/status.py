@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from aelle.cli import arguments
-from aelle.cli.output import tell
 
 
 @click.command()
@@ -26,7 +25,7 @@ def status(folder: Path, as_json: bool, watch: bool) -> None:
         if as_json:
             arguments.print_json(found.as_dict())
         else:
-            tell(found)
+            click.echo(found)
         if not watch or not found.running:
             return
         time.sleep(2)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from aelle.cli import arguments
-from aelle.cli.output import tell
 
 if TYPE_CHECKING:
     from aelle.embedding.fit import TrainSummary
@@ -26,7 +25,7 @@ def train(folder: Path, quiet: bool, as_json: bool) -> None:
     if as_json:
         arguments.print_json(asdict(found))
     else:
-        tell(found)
+        click.echo(found)
 
 
 def train_autoencoder(folder: ExperimentFolder, quiet: bool) -> TrainSummary:

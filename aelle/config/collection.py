@@ -10,8 +10,8 @@ from pydantic import Field, create_model, model_validator
 from aelle.config.values import Epochs, PositiveFloat, Strict, hyperparameters
 
 _MOST_STEPS = 10**8
-LOOK_SEQUENCES = 3
-"""Sequences of a look, where nothing else is asked for (docs/results.md has what more or fewer tell)."""
+LOOK_SEQUENCES = 2
+"""Sequences of a look, where nothing else is asked for (docs/spectrum.md has what more or fewer tell)."""
 
 
 class Networks(create_model("Networks", __base__=Strict, **hyperparameters("networks"))):  # type: ignore[misc]

@@ -28,7 +28,9 @@ from aelle.recurrent.cell import Cell
 from aelle.recurrent.network import Network
 
 LAGS = 24  # at most; short sequences have fewer whole numbers to choose from
-_DIRECTIONS = 4
+_DIRECTIONS = 32
+"""Of output space, per sequence. With 4 of them chance decided a part of what growth says of an outcome (docs/spectrum.md)."""
+_SEED = 4
 _SMALLEST, _LARGEST = 1e-300, 1e300
 _DENSE_BYTES = 100_000_000
 """Jacobians that are kept at once, at most."""
@@ -107,9 +109,9 @@ def growth_of_layers(
     return growth.nan_to_num(math.log(_LARGEST)).clamp(math.log(_SMALLEST), math.log(_LARGEST)).mean(-1).cpu()
 
 
-def unit_directions(rows: int, like: Tensor) -> Tensor:
+def _directions(rows: int, like: Tensor) -> Tensor:
     """Unit vectors u of output space, (rows, d), like outputs (..., d)."""
-    generator = torch.Generator().manual_seed(_DIRECTIONS)
+    generator = torch.Generator().manual_seed(_SEED)
     drawn = torch.randn(rows, like.shape[-1], generator=generator, dtype=torch.float64)
     return (drawn / drawn.norm(dim=-1, keepdim=True)).to(like)
 
@@ -139,14 +141,14 @@ def _seen(cell: Cell, last: Tensor, weight: Tensor | None) -> Tensor:
     """Gradients of u · y at states (rows, n), one u a row."""
     if type(cell).output is Cell.output:  # the first components, as they are
         hidden = last[:, : cell.output_size]
-        along = unit_directions(len(last), hidden if weight is None else weight[:, 0])
+        along = _directions(len(last), hidden if weight is None else weight[:, 0])
         return torch.nn.functional.pad(
             along if weight is None else along @ weight, (0, last.shape[1] - hidden.shape[1])
         )
     with torch.enable_grad():
         last = last.clone().requires_grad_()
         output = cell.output(last) if weight is None else cell.output(last) @ weight.mT
-        return torch.autograd.grad((unit_directions(len(last), output) * output).sum(), last)[0]
+        return torch.autograd.grad((_directions(len(last), output) * output).sum(), last)[0]
 
 
 def _dense(cell: Cell, segment: CellSegment, steps: int) -> Any:
@@ -163,17 +165,22 @@ def _by_autograd(
     layers: Sequence[Cell], driving: Tensor, initial_state: Tensor | None, weights: Sequence[Tensor | None]
 ) -> Tensor:
     """ln norms (networks, lags, sequences × directions), of any stack or population."""
-    driving = driving.repeat_interleave(_DIRECTIONS, dim=0)
-    if initial_state is not None and initial_state.dim() == 2 and len(initial_state) > 1:
-        initial_state = initial_state.repeat_interleave(_DIRECTIONS, dim=0)
-    output, states = joint_trajectory(layers, driving, initial_state)
+    output, states = _run(layers, driving, initial_state)
     read_by = [weight for weight in weights if weight is not None]
     if read_by:
         output = output @ (read_by[0] if len(read_by) == 1 else torch.stack(read_by)).mT
     wanted = [states[-1 - lag] for lag in growth_lags(driving.shape[1])]
-    gradients = torch.autograd.grad((unit_directions(len(driving), output) * output).sum(), wanted)
-    growth = torch.stack([_log_norm(gradient) for gradient in gradients], dim=-2)
-    return growth.reshape(len(weights), -1, len(driving)) if growth.dim() == 2 else growth
+    sequences = len(driving)
+    directions = _directions(sequences * _DIRECTIONS, output).view(sequences, _DIRECTIONS, -1).transpose(0, 1)
+    # All directions go back through one graph, which holds each sequence once.
+    given = directions.view(_DIRECTIONS, *[1] * (output.dim() - 2), *directions.shape[1:])
+    given = given.expand(_DIRECTIONS, *output.shape).contiguous()
+    gradients = torch.autograd.grad(output, wanted, given, is_grads_batched=True)
+    growth = torch.stack(
+        [_log_norm(gradient) for gradient in gradients], dim=0
+    )  # (lags, directions, *P, sequences)
+    growth = growth.view(len(wanted), _DIRECTIONS, len(weights), sequences)
+    return growth.permute(2, 0, 3, 1).flatten(-2)
 
 
 def readout_of(model: nn.Module, given: nn.Linear | None) -> nn.Linear | None:
@@ -205,7 +212,7 @@ def _check_readouts(layers: Sequence[Cell], read_by: Sequence[nn.Linear | None])
             )
 
 
-def joint_trajectory(
+def _run(
     layers: Sequence[Cell], driving: Tensor, initial_state: Tensor | None
 ) -> tuple[Tensor, Sequence[Tensor]]:
     """Last hidden vector (*P, batch, H), and the joint states (*P, batch, n) of all times, in one autograd graph."""

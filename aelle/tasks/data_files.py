@@ -12,7 +12,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from aelle.files import read_plain
 from aelle.tasks.task import TaskError
 from aelle.words import first_line
 
@@ -74,7 +73,7 @@ def read_found(path: Path) -> bytes:
         TaskError: where it cannot be read.
     """
     try:
-        return read_plain(path)[0]
+        return path.read_bytes()
     except OSError as error:
         raise TaskError(f"{path}: cannot be read: {error.strerror or error}") from error
 

@@ -74,6 +74,10 @@ def that_read(what: str) -> dict[str, Strategy]:
 KNOWN = "hyperparameters: gate, then ASHA"
 STRATEGIES |= that_read("spectrum")
 OF_LOOKS = {name: STRATEGIES[name] for name in (REFERENCE, KNOWN)} | that_read("look")
+OF_LOOKS |= {
+    f"{what}: gate after epoch 1, then ASHA": strategies.with_optuna(GATE, what, [1])
+    for what in ("look", "look + hyperparameters")
+}
 LINES = {  # what the figure shows: colour and dash
     "random search": ("#888888", "dot"),
     "median pruner (Optuna)": ("#b39ddb", "dash"),
@@ -385,9 +389,9 @@ def main() -> None:
         print(f"{root.name}: {time.perf_counter() - started:.0f} s", flush=True)
         shown = found.pivot(index="strategy", columns="budget", values="regret")
         print(shown.to_string(float_format=lambda value: f"{value:.4f}"), flush=True)
-    table = table.sort_values("sweep", kind="stable", ignore_index=True)
-    if chosen.csv is not None:
-        table.to_csv(chosen.csv, index=False, float_format="%.5g")
+        table = table.sort_values("sweep", kind="stable", ignore_index=True)
+        if chosen.csv is not None:  # after each sweep, so that a run cut short has lost one at most
+            table.to_csv(chosen.csv, index=False, float_format="%.5g")
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(summary(table), indent=1) + "\n")
     if chosen.figure is not None:

@@ -26,11 +26,10 @@ CANDIDATES = {
     "look, 3 sequences": ("look 3 100", 3, 100, "leading mean growth"),
     "look, 6 sequences": ("look 6 100", 6, 100, "leading mean growth"),
     "look, 1 sequence of 25 steps": ("look 1 25", 1, 25, "leading mean growth"),
-    "look, 3 sequences of 25 steps": ("look 3 25", 3, 25, "leading mean growth"),
-    "look, 1 sequence of 10 steps": ("look 1 10", 1, 10, "leading mean growth"),
+    "look, 2 sequences of 25 steps": ("look 2 25", 2, 25, "leading mean growth"),
     "look, 1 sequence, k = 1": ("look 1 100 k=1", 1, 100, "first mean growth"),
     "readout growth alone, 1 sequence": ("growth 1 100", 1, 100, "growth"),
-    "readout growth alone, 3 sequences": ("growth 3 100", 3, 100, "growth"),
+    "readout growth alone, 2 sequences": ("growth 2 100", 2, 100, "growth"),
     "leading and mean exponents, 1 sequence": ("look 1 100", 1, 100, "leading mean"),
 }
 
