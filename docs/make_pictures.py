@@ -1,4 +1,4 @@
-"""The pictures of the page on concepts, from real runs: fading and growing differences, spectra, errors, learning.
+"""The pictures of the pages on concepts and mending, from real runs: fading and growing differences, spectra, learning.
 
     python docs/make_pictures.py
 
@@ -114,6 +114,45 @@ def learning() -> go.Figure:
     )
 
 
+def mended() -> go.Figure:
+    """Learning curves of one LSTM, as torch makes it and conditioned, on the task of docs/how-to/mend.md."""
+    torch.manual_seed(0)
+    symbols = torch.randint(4, (2560, 50))
+    inputs, first = torch.nn.functional.one_hot(symbols, 4).float(), symbols[:, 0]
+    figure = go.Figure(
+        layout=base_layout(
+            LIGHT, title=title_of(LIGHT, "The same LSTM, the same data, the same loop: which symbol came 50 steps ago?"),
+            xaxis=axis(LIGHT, "epoch"), yaxis=axis(LIGHT, "accuracy on other sequences", range=[0, 1.05]),
+        )
+    )  # fmt: skip
+    for name, colour in (("as torch makes it", LIGHT.group_b), ("conditioned", LIGHT.group_a)):
+        torch.manual_seed(1)
+        lstm, readout = torch.nn.LSTM(4, 64, batch_first=True), torch.nn.Linear(64, 4)
+        if name == "conditioned":
+            aelle.condition(lstm, inputs[:32], readout)
+        curve = learning_curve(lstm, readout, inputs, first, epochs=15)
+        figure.add_scatter(y=curve, mode="lines+markers", name=name, line={"color": colour, "width": 2.5})
+    return figure
+
+
+def learning_curve(
+    lstm: torch.nn.LSTM, readout: torch.nn.Linear, inputs: torch.Tensor, first: torch.Tensor, epochs: int
+) -> list[float]:
+    """Accuracy on the last 512 sequences, before training and after each epoch on the others."""
+    optimiser = torch.optim.Adam([*lstm.parameters(), *readout.parameters()], lr=0.003)
+    accuracies = []
+    for epoch in range(epochs + 1):
+        for batch in torch.randperm(2048).split(64) if epoch else ():
+            optimiser.zero_grad()
+            answers = readout(lstm(inputs[batch])[0][:, -1])
+            torch.nn.functional.cross_entropy(answers, first[batch]).backward()
+            optimiser.step()
+        with torch.no_grad():
+            answers = readout(lstm(inputs[2048:])[0][:, -1]).argmax(-1)
+        accuracies.append(float((answers == first[2048:]).float().mean()))
+    return accuracies
+
+
 def main() -> None:
     """Draw them all."""
     import kaleido
@@ -124,7 +163,7 @@ def main() -> None:
     os.environ["BROWSER_PATH"] = browser
     torch.set_num_threads(1)
     kaleido.start_sync_server(silence_warnings=True)
-    for draw in (fading_and_growing, spectra_by_gain, errors, learning):
+    for draw in (fading_and_growing, spectra_by_gain, errors, learning, mended):
         picture = kaleido.calc_fig_sync(
             draw(), opts={"format": "png", "width": 760, "height": 400, "scale": 2}
         )
