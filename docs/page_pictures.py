@@ -23,6 +23,7 @@ from tests.explorer_browser import launched_browser, opened, served
 
 SIZE = {"width": 1360, "height": 850}
 PROJECTOR = {"width": 1600, "height": 1000}
+NARROW = {"width": 390, "height": 844}
 
 
 def main(root: str = str(ROOT / "artifacts" / "latch"), *wanted: str) -> None:
@@ -37,21 +38,34 @@ def main(root: str = str(ROOT / "artifacts" / "latch"), *wanted: str) -> None:
         "table": {**groups, "tab": "table"},
         "trajectories": {**groups, "epoch": 3, "tab": "selection", "colour": "architecture"},
         "arrows": {"epoch": 3, "paths": "arrows", "colour": "architecture", "focus": best[0]},
+        "columns": {**groups, "method": "columns", "x": "lambda_max", "y": "final_metric", "focus": best[0]},
+        "settings": {**groups, "tab": "parallel"},
         "prediction": {**groups, "tab": "prediction", "epoch": 1},
         "walk": {"focus": best[0], "tab": "walk"},
         "three-dimensions": {"dimensions": 3, "focus": best[0]},
         "dark": {**groups, "tab": "selection", "theme": "dark"},
+        "columns-dark": {
+            **groups,
+            "method": "columns",
+            "x": "init_gain",
+            "log": "x",
+            "tab": "parallel",
+            "theme": "dark",
+        },
+        "narrow": {"focus": best[0], "colour": "architecture"},
         "projector": {**groups, "tab": "selection", "display": "projector"},
     }
     with served(folder) as address, launched_browser() as browser:
         window = browser.new_context(viewport=SIZE, color_scheme="light")
         for name in wanted or views:
             with opened(window, f"{address}/?{urlencode(views[name])}") as page:
-                page.set_viewport_size(PROJECTOR if name == "projector" else SIZE)
+                page.set_viewport_size({"projector": PROJECTOR, "narrow": NARROW}.get(name, SIZE))
                 page.wait_for_selector("#map .js-plotly-plot .main-svg")
-                page.wait_for_load_state("networkidle")
-                page.wait_for_timeout(1500)
-                save(page.screenshot(), ROOT / "docs" / "pictures" / f"page-{name}.png")
+                page.wait_for_timeout(3500)
+                save(
+                    page.screenshot(full_page=name == "narrow"),
+                    ROOT / "docs" / "pictures" / f"page-{name}.png",
+                )
 
 
 def ends(data: ExplorerData) -> tuple[list[str], list[str]]:

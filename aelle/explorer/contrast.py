@@ -9,12 +9,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from aelle.explorer.columns import Column, colour_columns, kind_codes, quantity
+from aelle.explorer.columns import Column, colour_columns, describe, kind_codes, quantity
 from aelle.explorer.data import ExplorerData
 from aelle.explorer.groups import Group
 
 # What a network is and how it ended; what merely numbers or times it says nothing about it.
-_LEFT_OUT = {"epoch", "seed", "cohort", "split", "train_seconds", "spectrum_seconds", "certificate", "task"}
+_LEFT_OUT = {
+    "epoch",
+    "seed",
+    "cohort",
+    "split",
+    "train_seconds",
+    "spectrum_seconds",
+    "also_seconds",
+    "certificate",
+    "task",
+}
 # How a network ended, or what was foretold of it: told last, for it explains nothing.
 _OUTCOMES = {
     "final_metric", "best_metric", "val_metric", "val_loss", "train_loss", "outcome", "status", "interval_width",
@@ -54,6 +64,8 @@ def contrasts(data: ExplorerData, selected: ArrayLike, others: ArrayLike, epoch:
         return []
     found = []
     for column in colour_columns(points, data.metric_name):
+        if column.name == "init_scale" and not describe(points, "init_gain").constant:
+            continue  # the gain is the same, freed of the size
         if column.constant or column.name in _LEFT_OUT or column.name.startswith("latent_"):
             continue
         compared = _compare(column, inside, outside)

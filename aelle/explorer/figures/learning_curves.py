@@ -167,12 +167,12 @@ def places(panels: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def curves_layout(theme: Theme, panels: Sequence[str], title: str, metric_name: str) -> dict[str, Any]:
     """Plots side by side, one a panel. (make_subplots takes ten times as long.)"""
-    words = {"metric": as_text(f"validation {metric_name}"), "loss": "loss", "exponent": "λ₁ (nats per step)"}
+    words = {"metric": as_text(f"validation {metric_name}"), "loss": "loss", "exponent": "λ₁"}
     layout = base_layout(
         theme, title=title_of(theme, title), legend=legend_above(theme),
         margin={"l": 56, "r": 16, "t": 56 if title else 30, "b": 44},
     )  # fmt: skip
-    room = 0.14 if len(panels) < 3 else 0.12
+    room = 0.14 if len(panels) < 3 else 0.18
     width = (1 - room * (len(panels) - 1)) / max(len(panels), 1)
     for k, (name, place) in enumerate(places(panels).items()):
         start = k * (width + room)
@@ -180,7 +180,7 @@ def curves_layout(theme: Theme, panels: Sequence[str], title: str, metric_name: 
         layout[f"xaxis{number}"] = axis(
             theme, "epoch", domain=[start, min(start + width, 1)], anchor=place["yaxis"], nticks=6
         )
-        layout[f"yaxis{number}"] = axis(theme, words[name], anchor=place["xaxis"], nticks=6)
+        layout[f"yaxis{number}"] = axis(theme, words[name], anchor=place["xaxis"], nticks=5)
         if name == "exponent":
             layout["shapes"] = [
                 {"type": "line", "xref": f"{place['xaxis']} domain", "x0": 0, "x1": 1, "yref": place["yaxis"], "y0": 0,

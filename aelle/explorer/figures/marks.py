@@ -136,4 +136,5 @@ def _walker(walker: Mapping[str, Any] | None, theme: Theme, dimensions: int) -> 
         name="walker",
         hoverinfo="skip",
         showlegend=False,
+        **({"zorder": 2} if dimensions == 2 else {}),
     )

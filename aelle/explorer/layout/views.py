@@ -107,7 +107,7 @@ def _views(data: ExplorerData, tab: str, view: View) -> list[html.Div]:
         "table": (table,),
         "prediction": (
             figure("predicted", "Predicted against actual", method, shape="square"),
-            figure("ladder", "Ladder of methods"),
+            figure("ladder", "Ladder of methods", shape="square"),
         ),
         "walk": (_walk(), figure("decoded", "Decoded leading exponents" if look else "Decoded spectrum")),
     }
