@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, Generic, TypeVar
 
-from aelle.words import hint
+from aelle.words import hint, printable, shown
 
 T = TypeVar("T")
 
@@ -41,13 +41,13 @@ class Registry(Generic[T]):
             return self.classes[name]
         if ":" in name:
             return self._imported(name)
-        raise self.error(f"unknown {self.kind} {name!r}; {hint(name, self.classes)}")
+        raise self.error(f"unknown {self.kind} {shown(name)}; {hint(name, self.classes)}")
 
     def _imported(self, path: str) -> type[T]:
         found = self.whatever_is_at(path)
         if not (isinstance(found, type) and issubclass(found, self.base)):
             base = f"{self.base.__module__}.{self.base.__qualname__}"
-            raise self.error(f"{self.kind} {path!r} is not a subclass of {base}")
+            raise self.error(f"{self.kind} {shown(path)} is not a subclass of {base}")
         return found
 
     def whatever_is_at(self, path: str) -> Any:
@@ -63,5 +63,5 @@ class Registry(Generic[T]):
         except Exception as error:
             place = "; is its folder on PYTHONPATH?" if isinstance(error, ModuleNotFoundError) else ""
             raise self.error(
-                f"{self.kind} {path!r} cannot be imported: {type(error).__name__}: {error}{place}"
+                f"{self.kind} {shown(path)} cannot be imported: {type(error).__name__}: {printable(str(error))}{place}"
             ) from error

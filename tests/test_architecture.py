@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "aelle"
 ALLOWED = {
     "kernels": set(),
+    "files": set(),
     "hyperparameters": set(),
     "optimiser": set(),
     "registry": {"words"},
@@ -21,10 +22,10 @@ ALLOWED = {
         "plot",
         "words",
     },  # a result shows itself by the one figure of spectra that there is
-    "records": {"hyperparameters", "words"},
-    "config": {"hyperparameters", "words"},
+    "records": {"files", "hyperparameters", "words"},
+    "config": {"files", "hyperparameters", "words"},
     "recurrent": {"kernels", "registry", "words"},
-    "tasks": {"registry", "optimiser", "words"},  # gradient descent is one of the learning rules
+    "tasks": {"files", "registry", "optimiser", "words"},  # gradient descent is one of the learning rules
     "modules": {"lyapunov", "recurrent", "words"},
     "proxies": set(),  # torch alone: of any network
     "spectra": {"lyapunov", "recurrent", "modules"},
@@ -33,8 +34,8 @@ ALLOWED = {
         *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks"),
         "words",
     },
-    "embedding": {"config", "hyperparameters", "lyapunov", "optimiser", "records", "words"},
-    "prediction": {"embedding", "records", "config", "hyperparameters"},
+    "embedding": {"files", "config", "hyperparameters", "lyapunov", "optimiser", "records", "words"},
+    "prediction": {"files", "embedding", "records", "config", "hyperparameters"},
     "integrations": {
         *("prediction", "spectra", "recurrent", "hyperparameters", "records", "modules"),
         "lyapunov",  # the dimension of the exponents of a look
@@ -46,7 +47,7 @@ ALLOWED = {
         "records",
     },  # of embedding the transforms, without torch
     "plot": {"explorer"},
-    "interchange": {"config", "records", "recurrent", "hyperparameters", "words"},
+    "interchange": {"files", "config", "records", "recurrent", "hyperparameters", "words"},
     "testing": {"recurrent", "tasks", "collection", "records", "config"},  # faults are put into a collection
 }
 

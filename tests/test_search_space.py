@@ -121,7 +121,7 @@ def test_draws_out_of_range_are_refused(networks, message):
         ({"per_combination": 10**6}, "networks: the search space has 6,000,000 networks"),
         (
             {"hidden_size": list(range(1, 1001)), "num_layers": list(range(1, 101)), "per_combination": 11},
-            "networks: the search space has 3,300,000 networks, more than 1,000,000",
+            "networks: the search space has 3,300,000 networks, more than 100,000",
         ),
     ],
 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aelle.cli.output import tell
+
 if TYPE_CHECKING:
     from aelle.config import Experiment
     from aelle.records import ExperimentFolder
@@ -32,7 +34,7 @@ def print_json(content: Any) -> None:
 
     from aelle.records import without_nan
 
-    click.echo(json.dumps(without_nan(content), allow_nan=False))
+    tell(json.dumps(without_nan(content), allow_nan=False))
 
 
 def load(file: Path, output: Path | None, overrides: tuple[str, ...]) -> tuple[Experiment, ExperimentFolder]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 
 @click.command()
@@ -29,12 +30,10 @@ def check(folder: Path, as_json: bool) -> None:
     count = 0
     for line in faults(existing):
         count += 1
-        click.echo(line)
+        tell(line)
     bare = without_digest(existing) if not count else 0
     if bare:
-        click.echo(
-            f"{bare} files carry no digest (an earlier version wrote them); damage to them goes unseen"
-        )
-    click.echo(f"{count} faults" if count else "no faults")
+        tell(f"{bare} files carry no digest (an earlier version wrote them); damage to them goes unseen")
+    tell(f"{count} faults" if count else "no faults")
     if count:
         click.get_current_context().exit(1)

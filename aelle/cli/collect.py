@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 if TYPE_CHECKING:
     from aelle.collection.collect import CollectionSummary
@@ -101,11 +102,11 @@ def collect_records(
 
     summary = collect(experiment, folder, **options)
     if say:
-        click.echo(summary)
+        tell(summary)
     for note in summary.notes:
-        click.echo(f"aelle: {note}", err=True)
+        tell(f"aelle: {note}", err=True)
     if summary.statuses.get("failed"):
-        click.echo(f"aelle: why networks failed, and how to run them again: {folder.failures}", err=True)
+        tell(f"aelle: why networks failed, and how to run them again: {folder.failures}", err=True)
     return summary
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 LIBRARIES = ("torch", "numpy", "pandas", "scipy", "scikit-learn", "pyarrow", "plotly", "umap-learn")
 EXTRAS = {  # distribution by the extra that brings it
@@ -55,9 +56,9 @@ def doctor(folder: Path, as_json: bool) -> None:
     else:
         width = max(len(finding.name) for finding in found)
         for finding in found:
-            click.echo(f"{'!' if finding.problem else ' '} {finding.name:<{width}}  {finding.found}")
+            tell(f"{'!' if finding.problem else ' '} {finding.name:<{width}}  {finding.found}")
             if finding.problem:
-                click.echo(f"  {'':<{width}}  {finding.problem}")
+                tell(f"  {'':<{width}}  {finding.problem}")
     if any(finding.problem for finding in found):
         click.get_current_context().exit(1)
 

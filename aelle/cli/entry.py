@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from aelle.cli.explore import explore
 from aelle.cli.export import export
 from aelle.cli.import_ import import_
 from aelle.cli.init import init
+from aelle.cli.output import make_lenient, tell
 from aelle.cli.predict import predict
 from aelle.cli.run import run
 from aelle.cli.spectrum import spectrum
@@ -54,6 +54,9 @@ for _command in (
     cli.add_command(_command)
 
 
+_PRINT_ALONE = frozenset({"check", "doctor", "predict", "spectrum", "status"})
+
+
 class _Ended(KeyboardInterrupt):
     """A signal that asks the process to end, as Ctrl-C does: batch systems send SIGTERM when time is up."""
 
@@ -66,12 +69,15 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else (signal.SIGTERM,):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, _end)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a terminal that cannot show a letter must not end a command
-            stream.reconfigure(errors="replace")
-    sys.exit(_guarded(cli))
+    out = make_lenient()
+    code = _guarded(cli)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    if out is not None and out.reason:
+        said = f"what it says could not be printed: {out.reason}"
+        # What the other commands print is in the files they write.
+        code = _complain(said, 2 if code == 0 and _PRINT_ALONE.intersection(sys.argv[1:2]) else code)
+    sys.exit(code)
 
 
 def _end(number: int, frame: object) -> None:
@@ -93,8 +99,10 @@ def _guarded(command: Callable[..., Any]) -> int:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         # Every error a user can cause is one of these, with its own sentence; AELLE_DEBUG=1 shows where.
         return _complain(" ".join(str(error).split()) or type(error).__name__, 2)
+    except MemoryError:
+        return _complain("memory does not suffice", 2)
 
 
 def _complain(message: str, code: int) -> int:
-    click.echo(f"aelle: {message}", err=True)
+    tell(f"aelle: {message}", err=True)
     return code

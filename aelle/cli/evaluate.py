@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 if TYPE_CHECKING:
     from aelle.records import ExperimentFolder
@@ -35,9 +36,9 @@ def evaluate(folders: tuple[Path, ...], quiet: bool, save: bool, as_json: bool) 
     if as_json:
         arguments.print_json(found.to_json())
     else:
-        click.echo(found)
+        tell(found)
     if save and not as_json:
-        click.echo(f"wrote {folders[0] / 'predictor'}")
+        tell(f"wrote {folders[0] / 'predictor'}")
 
 
 def evaluate_folder(folder: ExperimentFolder, quiet: bool, save: bool = False) -> Any:

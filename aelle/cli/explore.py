@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 if TYPE_CHECKING:
     from aelle.records import ExperimentFolder
@@ -37,7 +38,7 @@ def explore(
     from aelle.explorer.app import serve
 
     def ready(address: str) -> None:
-        click.echo(f"{address}  (Ctrl-C ends it)")
+        tell(f"{address}  (Ctrl-C ends it)")
         if not no_browser and _has_a_reader():
             webbrowser.open(address)
 
@@ -58,4 +59,4 @@ def write_page(folder: ExperimentFolder, path: Path, *, say: bool = True) -> Non
 
     write_html(folder, path)
     if say:
-        click.echo(f"wrote {path}")
+        tell(f"wrote {path}")

@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 
 @click.command()
@@ -31,11 +32,11 @@ def export(
     from aelle.explorer.export import export as write_export
 
     def say(line: str) -> None:
-        click.echo(f"aelle: {line}", err=True)
+        tell(f"aelle: {line}", err=True)
 
     files = write_export(arguments.existing(folder), to, out, projection, say)
     if as_json:
         arguments.print_json({"files": [str(file) for file in files]})
         return
     for file in files:
-        click.echo(f"wrote {file}")
+        tell(f"wrote {file}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 
 @click.command("import")
@@ -37,7 +38,7 @@ def import_(file: Path, output: Path | None, lower_is_better: bool, as_json: boo
     folder = output or Path("artifacts") / file.stem
     found = import_spectra(file, folder, Declaration(**declared, higher_is_better=not lower_is_better))
     if not as_json:
-        click.echo(found)
+        tell(found)
         return
     counts = {"networks": found.networks, "spectra": found.spectra, "epochs": found.epochs}
     arguments.print_json({"folder": str(found.folder.root), **counts, "notes": found.notes})

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 SPACE: dict[str, Any] = {"init_gain": {"uniform": [0.3, 3.0]}}
 """What varies in every file: the initial gain, from contracting to chaotic."""
@@ -44,7 +45,7 @@ def init(task: str | None, file: Path | None) -> None:
 
     if task is None:
         for name, known in TASKS.items():
-            click.echo(f"{name:<18}{_first_sentence(known)}")
+            tell(f"{name:<18}{_first_sentence(known)}")
         return
     kind = task_class(task)
     file = file or Path(f"{task.rpartition(':')[2].lower()}.toml")
@@ -58,7 +59,7 @@ def init(task: str | None, file: Path | None) -> None:
         file.write_text(text, "utf-8")
     except OSError as error:
         raise ValueError(f"{file}: cannot be written: {error.strerror or error}") from error
-    click.echo(f"wrote {file}\nnext: aelle run {file}")
+    tell(f"wrote {file}\nnext: aelle run {file}")
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 
 @click.command()
@@ -32,4 +33,4 @@ def predict(folder: Path, predictor: Path | None, epoch: int | None, as_json: bo
     if as_json:
         arguments.print_json(found.to_json())
     else:
-        click.echo(found)
+        tell(found)

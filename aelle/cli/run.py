@@ -12,6 +12,7 @@ from aelle.cli import arguments
 from aelle.cli.collect import as_data, collect_records
 from aelle.cli.evaluate import evaluate_folder
 from aelle.cli.explore import write_page
+from aelle.cli.output import tell
 from aelle.cli.train import train_autoencoder
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def run(
         return
     for found in done:
         click.secho(f"\n{found['experiment']}", bold=True)
-        click.echo(f"  {found['page']}\n  {found['report']}\n")
-        click.echo(_paragraph(found))
+        tell(f"  {found['page']}\n  {found['report']}\n")
+        tell(_paragraph(found))
 
 
 def _stages(experiment: Experiment, folder: ExperimentFolder, quiet: bool, say: bool) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def _stages(experiment: Experiment, folder: ExperimentFolder, quiet: bool, say: 
     collected = collect_records(experiment, folder, progress=not quiet, say=say)
     trained = train_autoencoder(folder, quiet)
     if say:
-        click.echo(trained)
+        tell(trained)
     report = evaluate_folder(folder, quiet)
     write_page(folder, folder.page, say=False)
     return {

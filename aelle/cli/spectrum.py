@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,14 +80,14 @@ def spectrum(checkpoint: Path, plot: Path | None, as_json: bool, **options: Any)
     if as_json:
         arguments.print_json({"checkpoint": str(checkpoint), "modules": _as_data(found)})
     else:
-        click.echo("\n\n".join(_in_words(place, *each) for place, each in found.items()))
+        tell("\n\n".join(_in_words(place, *each) for place, each in found.items()))
     if plot is not None:
         named = {
             " ".join(filter(None, (p, d))): s for p, (_, spectra) in found.items() for d, s in spectra.items()
         }
         _draw(plot, named, checkpoint.name)
         if not as_json:
-            click.echo(f"wrote {plot}")
+            tell(f"wrote {plot}")
 
 
 def _chosen(modules: dict[str, nn.Module], part: str | None) -> dict[str, nn.Module]:

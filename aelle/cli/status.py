@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 
 @click.command()
@@ -25,7 +26,7 @@ def status(folder: Path, as_json: bool, watch: bool) -> None:
         if as_json:
             arguments.print_json(found.as_dict())
         else:
-            click.echo(found)
+            tell(found)
         if not watch or not found.running:
             return
         time.sleep(2)

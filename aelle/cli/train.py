@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aelle.cli import arguments
+from aelle.cli.output import tell
 
 if TYPE_CHECKING:
     from aelle.embedding.fit import TrainSummary
@@ -25,7 +26,7 @@ def train(folder: Path, quiet: bool, as_json: bool) -> None:
     if as_json:
         arguments.print_json(asdict(found))
     else:
-        click.echo(found)
+        tell(found)
 
 
 def train_autoencoder(folder: ExperimentFolder, quiet: bool) -> TrainSummary:

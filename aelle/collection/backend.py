@@ -14,7 +14,7 @@ from aelle.collection.search_space import Cohort, Variant
 from aelle.collection.training import NativeTraining
 from aelle.config import ConfigError, Training
 from aelle.tasks.task import Task
-from aelle.words import first_line
+from aelle.words import first_line, shown
 
 _NATIVE_COHORT = 5
 _LARGEST_POPULATION = 1024  # larger ones gain nothing, and lose more when killed
@@ -77,7 +77,7 @@ def chosen_backend(settings: Training, task: Task, gpus: float = 0.0) -> Backend
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = first_line(error).partition(". ")[0]
         raise ConfigError(
-            f"training.device: {settings.device!r} cannot be used here: {reason[:120]}; there are {_devices()}"
+            f"training.device: {shown(settings.device)} cannot be used here: {reason[:120]}; there are {_devices()}"
         ) from None
     name = settings.backend
     if name == "auto":

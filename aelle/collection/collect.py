@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -35,6 +36,7 @@ from aelle.records import (
     write_incidents,
 )
 from aelle.tasks.registry import make_task
+from aelle.words import shown
 
 _LOCK_SECONDS = 1.0
 
@@ -137,8 +139,8 @@ def _states(folder: ExperimentFolder, experiment: Experiment) -> pd.DataFrame:
 
 def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch | None, gpus: float) -> Job:
     data = experiment.task.data_folder
-    if data is not None and Path(data).exists() and not Path(data).is_dir():
-        raise ConfigError(f"task.data_folder: {data} is not a folder")
+    if data is not None:
+        _check_folder(data)
     task = make_task(experiment.task.name, experiment.task.options, experiment.task.data_folder)
     backend = chosen_backend(experiment.training, task, gpus)
     settings = experiment.spectrum
@@ -147,6 +149,19 @@ def _prepare(experiment: Experiment, folder: ExperimentFolder, on_epoch: OnEpoch
     # Workers on a cluster have other working directories.
     folder = ExperimentFolder(folder.root.resolve())
     return Job(experiment, folder, task, driving_sequences(experiment, task), on_epoch, backend, noise)
+
+
+def _check_folder(data: str) -> None:
+    """Where there is something else; a folder that is missing is of no matter to a task that reads none."""
+    try:
+        is_folder = stat.S_ISDIR(Path(data).stat().st_mode)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"task.data_folder: {shown(data)}: {reason}") from None
+    if not is_folder:
+        raise ConfigError(f"task.data_folder: {shown(data)} is not a folder")
 
 
 @contextmanager

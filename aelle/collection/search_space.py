@@ -20,7 +20,7 @@ import numpy as np
 from aelle.config import Choice, Experiment, LogUniform, Uniform
 from aelle.hyperparameters import HYPERPARAMETERS, SHAPE, Hyperparameter
 
-MOST_NETWORKS = 1_000_000  # drawn, listed and written to cohorts.json in about a minute
+MOST_NETWORKS = 100_000  # drawn, listed and written to cohorts.json in seconds
 
 
 @dataclass(frozen=True)

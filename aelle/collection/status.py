@@ -25,6 +25,7 @@ from aelle.records import (
     read_failures,
     record_files,
 )
+from aelle.words import printable
 
 if sys.platform != "win32":
     import fcntl
@@ -71,8 +72,7 @@ class Status:
         if self.last_failure:
             lines.append(f"  last failure: {self.last_failure}")
         lines += [f"  note: {note}" for note in self.notes]
-        # Names come from files of others: a terminal must not obey what stands in them.
-        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+        return printable("\n".join(lines))
 
 
 def status(folder: ExperimentFolder) -> Status:

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from aelle.config.experiment import Experiment
 from aelle.config.values import SHAPES
-from aelle.words import hint
+from aelle.words import hint, shown
 
 
 class ConfigError(ValueError):
@@ -32,7 +32,7 @@ def _key(location: Sequence[int | str]) -> str:
     for position, part in enumerate(location):
         if isinstance(part, int):
             path += f"[{part}]"
-        elif not (position == 2 and part in SHAPES):
+        elif not (position == 2 and part in SHAPES) and "[" not in part:  # pydantic's names of union members
             path += f".{part}" if path else part
     return path
 
@@ -45,12 +45,12 @@ def _explain_one(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{place!r} is missing"
     if detail["type"] in ("model_type", "model_attributes_type"):
-        return f"{place!r} must be a section, got {detail['input']!r}"
+        return f"{place!r} must be a section, got {shown(detail['input'])}"
     if detail["type"] == "union_tag_invalid":
         return f"{place!r} takes no distribution of numbers"
     message = detail["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(detail["input"], dict) else f" (got {detail['input']!r})"
-    return f"{place}: {message[0].lower()}{message[1:]}{shown}"
+    got = "" if isinstance(detail["input"], dict) else f" (got {shown(detail['input'])})"
+    return f"{place}: {message[0].lower()}{message[1:]}{got}"
 
 
 def _known_keys(location: Sequence[int | str]) -> list[str]:

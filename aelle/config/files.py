@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from aelle.config.errors import ConfigError, explain
 from aelle.config.experiment import Experiment
+from aelle.files import read_plain
 
 
 def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -21,14 +22,18 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
         ConfigError: for a missing or unreadable file, broken TOML, an unknown key, or a wrong value.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():  # reading from a pipe or a device may never end
-        raise ConfigError(f"{path}: is not a file; an experiment is one TOML file")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_plain(path)[0].decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such experiment file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; an experiment is one TOML file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read: it is no UTF-8 text ({error.reason})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid TOML: it is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:

@@ -26,6 +26,7 @@ from aelle.embedding.dataset import EmbeddingError, read_experiment, spectrum_ro
 from aelle.embedding.ensemble_files import members_from, tensors_of
 from aelle.embedding.members import FittedMembers, Transforms
 from aelle.embedding.optimise import single_threaded
+from aelle.files import read_plain
 from aelle.records import (
     BLANK,
     ExperimentFolder,
@@ -193,7 +194,7 @@ def _read(path: Path, digest: bool = True) -> bytes:
     if not path.exists():
         raise EmbeddingError(f"{path}: no such file; fit the autoencoder first with `aelle train`")
     try:
-        return read_bytes(path) if digest else path.read_bytes()
+        return read_bytes(path) if digest else read_plain(path)[0]
     except RecordsError as error:
         raise EmbeddingError(str(error)) from error
     except OSError as error:
@@ -203,7 +204,9 @@ def _read(path: Path, digest: bool = True) -> bytes:
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(_read(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, EmbeddingError):
+            raise
         raise EmbeddingError(f"{path}: not valid JSON ({error}); run `aelle train` again") from None
     found = content.get("format") if isinstance(content, dict) else None
     if isinstance(found, str) and found.startswith("aelle autoencoder ") and found != FORMAT:

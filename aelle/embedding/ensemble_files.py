@@ -23,6 +23,7 @@ from aelle.embedding.dataset import EmbeddingError
 from aelle.embedding.forest import EpochForests
 from aelle.embedding.members import FittedMembers, ForestPair, Transforms
 from aelle.embedding.optimise import History
+from aelle.files import read_plain
 from aelle.records import write_bytes, write_json
 from aelle.words import first_line
 
@@ -52,8 +53,8 @@ def load_members(folder: Path) -> FittedMembers:
         EmbeddingError: where a file is missing, corrupt or not of this ensemble.
     """
     try:
-        content = json.loads((folder / DESCRIPTION).read_bytes())
-        weights = (folder / WEIGHTS).read_bytes()
+        content = json.loads(read_plain(folder / DESCRIPTION)[0])
+        weights = read_plain(folder / WEIGHTS)[0]
         if hashlib.sha256(weights).hexdigest() != content["weights_sha256"]:
             raise EmbeddingError(f"{folder / WEIGHTS}: not the weights that {DESCRIPTION} describes")
         transforms = [Transforms.from_json(part) for part in content["transforms"]]
@@ -67,7 +68,7 @@ def load_members(folder: Path) -> FittedMembers:
         ValueError,
         IndexError,
         AttributeError,
-        RuntimeError,
+        RuntimeError,  # a RecursionError is one
         SafetensorError,
         ValidationError,
     ) as error:

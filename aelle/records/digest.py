@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aelle.files import read_plain
 from aelle.records.folder import DamagedFileError, RecordsError
 from aelle.words import first_line
 
@@ -81,9 +81,7 @@ def read_bytes(path: Path, again: bool = False) -> bytes:
         RecordsError: where the system refuses to give the file; the message has its reason.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read()
-            status = os.fstat(stream.fileno())
+        content, status = read_plain(path)
     except FileNotFoundError:
         raise RecordsError(f"{path}: no such file") from None
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from aelle.files import read_plain
 from aelle.records.atomic import write_bytes
 from aelle.records.folder import ExperimentFolder
 from aelle.records.reading import read_arrow, record_files
@@ -72,7 +73,7 @@ def _known_causes(path: Path) -> dict[str, dict[str, Any]]:
     """Causes by network, of records that an earlier version wrote without; an unfinished line is passed over."""
     found = {}
     with suppress(OSError, UnicodeDecodeError):
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in read_plain(path)[0].decode("utf-8").splitlines():
             with suppress(ValueError, KeyError, TypeError):
                 entry = json.loads(line)
                 found[str(entry["network_id"])] = dict(entry)

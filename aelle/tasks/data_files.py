@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from aelle.files import read_plain
 from aelle.tasks.task import TaskError
 from aelle.words import first_line
 
@@ -73,7 +74,7 @@ def read_found(path: Path) -> bytes:
         TaskError: where it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_plain(path)[0]
     except OSError as error:
         raise TaskError(f"{path}: cannot be read: {error.strerror or error}") from error
 
