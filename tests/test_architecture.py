@@ -35,7 +35,7 @@ ALLOWED = {
         "words",
     },
     "embedding": {"files", "config", "hyperparameters", "lyapunov", "optimiser", "records", "words"},
-    "prediction": {"files", "embedding", "records", "config", "hyperparameters"},
+    "prediction": {"files", "words", "embedding", "records", "config", "hyperparameters"},
     "integrations": {
         *("prediction", "spectra", "recurrent", "hyperparameters", "records", "modules"),
         "lyapunov",  # the dimension of the exponents of a look

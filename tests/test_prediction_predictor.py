@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import os
 import shutil
 import threading
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from aelle.embedding.dataset import load_dataset
 from aelle.prediction.errors import PredictorError
@@ -218,8 +222,6 @@ def test_records_that_another_process_merges_meanwhile(others, tmp_path):
 
 
 def test_an_unfinished_folder_is_predicted_and_ordered(saved, others, tmp_path):
-    import pyarrow as pa
-
     from aelle.records import SCHEMA, write_table
 
     folder = ExperimentFolder(tmp_path / "x")
@@ -276,6 +278,110 @@ def test_a_file_that_was_changed(saved, tmp_path, name, message):
     with pytest.raises(PredictorError, match=message) as caught:
         Predictor.load(folder)
     assert "\n" not in str(caught.value)
+
+
+def _vouch_again(folder):
+    """Let the description vouch for files as they are now, as somebody would who means harm."""
+    model = folder / "ensemble-0" / "model.json"
+    weights = (model.parent / "weights.safetensors").read_bytes()
+    content = json.loads(model.read_text()) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    model.write_text(json.dumps(content))
+    description = json.loads((folder / "predictor.json").read_text())
+    for name in description["sha256"]:
+        description["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "predictor.json").write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize(
+    "part, change",
+    [
+        ("left", torch.zeros_like),  # a cycle
+        ("right", lambda nodes: torch.arange(len(nodes), dtype=nodes.dtype)),  # each node leads to itself
+        ("left", lambda nodes: nodes[:-1]),
+        ("roots", lambda roots: roots + 10**6),
+        ("value", lambda values: values * torch.nan),
+        ("threshold", lambda values: values[None]),
+        ("feature", lambda nodes: nodes.bool()),
+        ("feature", lambda nodes: nodes + 10**6),
+    ],
+)
+def test_a_forest_that_is_none_is_refused_and_not_walked_for_ever(saved, others, tmp_path, part, change):
+    folder = shutil.copytree(saved[1], tmp_path / "p")
+    file = folder / "ensemble-0" / "weights.safetensors"
+    tensors = load_file(file)
+    names = [name for name in tensors if name.startswith("forest.") and name.endswith(f".{part}")]
+    assert names
+    save_file(tensors | {name: change(tensors[name]).contiguous() for name in names}, file)
+    _vouch_again(folder)
+    with pytest.raises(PredictorError, match="save") as caught:
+        Predictor.load(folder).predict(read_records(others), 1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["networks", "records", "spectra"])
+@pytest.mark.parametrize("change", ["empty", "half", "twice"])
+def test_tables_that_do_not_belong_together_are_refused(saved, tmp_path, table, change):
+    folder = shutil.copytree(saved[1], tmp_path / "p")
+    rows = pq.read_table(folder / f"{table}.parquet")
+    if (table, change) in (("records", "half"), ("records", "twice")):
+        rows = rows.set_column(
+            rows.column_names.index("network"), "network", pa.array([10**6] * len(rows), pa.int64())
+        )
+    elif change == "twice":
+        rows = pa.concat_tables([rows, rows])
+    else:
+        rows = rows.slice(0, 0 if change == "empty" else len(rows) // 2)
+    pq.write_table(rows, folder / f"{table}.parquet")
+    _vouch_again(folder)
+    with pytest.raises(PredictorError, match="not a usable predictor") as caught:
+        Predictor.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+@pytest.mark.parametrize("name", ["predictor.json", "spectra.parquet", "ensemble-0/model.json"])
+def test_a_pipe_in_the_place_of_a_file_is_refused(saved, tmp_path, name):
+    folder = shutil.copytree(saved[1], tmp_path / "p")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(PredictorError, match="cannot be read: It is no plain file"):
+        Predictor.load(folder)
+
+
+def test_the_predictor_that_is_there_stands_until_the_new_one_does(saved, tmp_path, monkeypatch):
+    from aelle.prediction import predictor_files
+
+    folder = shutil.copytree(saved[1], tmp_path / "p")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def full(*arguments, **options):
+        raise RecordsError("the disk is full")
+
+    monkeypatch.setattr(predictor_files, "write_json", full)
+    with pytest.raises(RecordsError, match="the disk is full"):
+        saved[0].save(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["p"]
+    monkeypatch.undo()
+    (folder / "ensemble-99").mkdir()  # of a predictor with more views
+    saved[0].save(folder)
+    Predictor.load(folder)
+    assert not (folder / "ensemble-99").exists()
+    (folder / "notes.txt").write_text("mine")
+    saved[0].save(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_predictor_that_is_older_than_its_records_is_told(saved, others, tmp_path):
+    from aelle.records import out_of_step, records_digest
+
+    folder = ExperimentFolder(shutil.copytree(others.root, tmp_path / "x"))
+    saved[0].save(folder.root / "predictor", {"records": records_digest(folder)})
+    assert out_of_step(folder) == []
+    saved[0].save(folder.root / "predictor", {"records": "0" * 64})
+    (line,) = out_of_step(folder)
+    assert line.startswith("predictor/predictor.json is older than the records: run `aelle evaluate")
+    assert line.endswith("--save`")
 
 
 def test_records_without_a_needed_column(saved):

@@ -68,6 +68,29 @@ class Forest:
             np.concatenate(values),
         )
 
+    def checked(self) -> Self:
+        """Return self where these arrays, which somebody else may have written, are trees.
+
+        Raises:
+            ValueError: where they are not, for example since a node leads back to one before it.
+        """
+        nodes = len(self.value)
+        parts = (self.feature, self.threshold, self.left, self.right, self.value)
+        if self.roots.ndim != 1 or not len(self.roots) or any(part.shape != (nodes,) for part in parts):
+            raise ValueError("the arrays of a forest are not of one length")
+        if any(part.dtype.kind != "i" for part in (self.roots, self.feature, self.left, self.right)):
+            raise ValueError("the nodes of a forest are not numbered by whole numbers")
+        if not (np.isfinite(self.threshold).all() and np.isfinite(self.value).all()):
+            raise ValueError("a forest holds numbers that are not finite")
+        inner, own = self.left != _LEAF, np.arange(nodes)
+        # Trees are laid out from the root on: whoever goes to a later node at each step comes to an end.
+        good = ((self.left > own) & (self.right > own) & (self.left < nodes) & (self.right < nodes))[inner]
+        if not (good.all() and (self.feature[inner] >= 0).all()):
+            raise ValueError("a node of a forest leads to none, or back")
+        if self.roots.min() < 0 or self.roots.max() >= nodes:
+            raise ValueError("a tree of a forest begins at no node")
+        return self
+
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predict the score of each row of inputs (rows, …): the mean over the trees of the leaf it falls into."""
         inputs = inputs.astype(np.float32)  # as scikit-learn grew them
@@ -127,11 +150,14 @@ class EpochForests:
 
         Raises:
             KeyError: where one is missing.
+            ValueError: where they are no trees.
         """
         epochs = arrays["epochs"]
         parts = [part.name for part in fields(Forest)]
+        if epochs.ndim != 1 or not len(epochs) or not np.isfinite(epochs).all():
+            raise ValueError("its forests are of no epoch")
         forests = (
-            tuple(Forest(*(arrays[f"{i}.{kind}.{part}"] for part in parts)) for kind in KINDS)
+            tuple(Forest(*(arrays[f"{i}.{kind}.{part}"] for part in parts)).checked() for kind in KINDS)
             for i in range(len(epochs))
         )
         return cls(epochs, tuple(forests))

@@ -81,7 +81,7 @@ def evaluate(folder: ExperimentFolder | str | Path, *, save: bool = False, progr
     write_bytes(folder.report.with_suffix(".html"), page.encode())
     if kept is not None:
         predictor = Predictor(dataset.experiment, dataset.state, dataset.inputs, WITH_ALL, kept)
-        predictor.save(folder.root / "predictor")
+        predictor.save(folder.root / "predictor", {"records": records})
     return report
 
 

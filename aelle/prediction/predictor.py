@@ -10,7 +10,7 @@ without a fold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from aelle.prediction.ladder import method_named
 from aelle.prediction.method import FittedMethod
 from aelle.prediction.table import Table
 from aelle.records import Metric, looks_of
+from aelle.words import first_line
 
 __all__ = ["Predictor", "PredictorError"]
 
@@ -84,10 +85,15 @@ class Predictor:
         """
         return cls(*predictor_files.load(Path(folder)))
 
-    def save(self, folder: str | Path) -> None:
-        """Write the predictor: safetensors, Parquet, TOML and JSON; the description comes last."""
+    def save(self, folder: str | Path, made_from: Mapping[str, str] | None = None) -> None:
+        """Write the predictor: safetensors, Parquet, TOML and JSON. One that is there stands until this one does.
+
+        `made_from` holds digests by name, of the records for example, by which it is told to be older than they are.
+        """
         conventions = {"spectrum_state": self.spectrum_state, "spectrum_inputs": self.spectrum_inputs}
-        predictor_files.save(Path(folder), self.experiment, conventions, self.method_name, self.method)
+        predictor_files.save(
+            Path(folder), self.experiment, conventions, self.method_name, self.method, made_from
+        )
 
     @property
     def look(self) -> str:
@@ -162,6 +168,18 @@ class Predictor:
         table = Table.of_records(
             rows, epoch, epochs=self.epochs, final_epoch=self.training.final_epoch, metric=self.metric
         )
+        try:
+            return self._predicted(table, epoch, explain)
+        except (IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, PredictorError):
+                raise
+            # Files that were written by others may each be right, and not fit together.
+            raise PredictorError(
+                f"the predictor cannot be used on these records ({first_line(error)}); where it is damaged, save it "
+                f"again with `aelle evaluate --save`"
+            ) from error
+
+    def _predicted(self, table: Table, epoch: int, explain: bool) -> pd.DataFrame:
         found = self.method.predict(table, np.ones(len(table), dtype=bool))
         silent = found["predicted"].isna().to_numpy()
         why_not = self.method.why_not(table)

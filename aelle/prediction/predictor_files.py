@@ -14,6 +14,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
+import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,10 +27,12 @@ from safetensors import SafetensorError
 
 from aelle.config import Experiment, dump_experiment
 from aelle.embedding.dataset import EmbeddingError, read_experiment
+from aelle.files import read_plain
 from aelle.hyperparameters import NAMES
 from aelle.prediction.errors import PredictorError
 from aelle.prediction.ladder import method_named
 from aelle.prediction.method import FittedMethod
+from aelle.prediction.predictor_checks import require_consistent
 from aelle.prediction.table import Table
 from aelle.records import (
     LATER_COLUMNS,
@@ -35,22 +40,52 @@ from aelle.records import (
     ExperimentFolder,
     Metric,
     RecordsError,
+    put_in_place,
     write_bytes,
     write_json,
     write_table,
 )
+from aelle.words import first_line
 
 FORMAT = "aelle predictor 3"
 _TABLES = ("networks", "records", "spectra")
+_OWN = re.compile(
+    r"predictor\.json|experiment\.toml|\w+\.parquet|scores\.safetensors|ensemble-\d+|\..*\.partial"
+)
 _AGAIN = "save the predictor again with `aelle evaluate --save`"
 
 
 def save(
-    folder: Path, experiment: Experiment, conventions: Mapping[str, str], name: str, method: FittedMethod
+    folder: Path,
+    experiment: Experiment,
+    conventions: Mapping[str, str],
+    name: str,
+    method: FittedMethod,
+    made_from: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a predictor. The description is removed first and written last, so that it vouches for the rest."""
+    """Write a predictor. It is made beside one that is there, and then takes its place whole."""
+    folder = folder.resolve()
+    if folder.is_dir() and not all(_OWN.fullmatch(entry.name) for entry in folder.iterdir()):
+        _write(folder, experiment, conventions, name, method, made_from)  # other things lie there, and stay
+        return
+    made = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
+    try:
+        _write(made, experiment, conventions, name, method, made_from)
+        put_in_place(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _write(
+    folder: Path,
+    experiment: Experiment,
+    conventions: Mapping[str, str],
+    name: str,
+    method: FittedMethod,
+    made_from: Mapping[str, str] | None,
+) -> None:
+    """Write the files, and last the description, which vouches for the rest."""
     description, training = folder / "predictor.json", method.training
-    description.unlink(missing_ok=True)
     write_bytes(folder / "experiment.toml", dump_experiment(experiment).encode())
     for table in _TABLES:
         frame = getattr(training, table)
@@ -76,6 +111,7 @@ def save(
             "networks": len(training),
             "sha256": {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files},
         },
+        made_from,
     )
 
 
@@ -101,15 +137,28 @@ def load(folder: Path) -> tuple[Experiment, str, str, str, FittedMethod]:
             int(content["final_epoch"]),
             Metric(str(content["metric_name"]), bool(content["higher_is_better"])),
         )
+        require_consistent(training)
         experiment = read_experiment(ExperimentFolder(folder))
         state, inputs, name = (str(content[key]) for key in ("spectrum_state", "spectrum_inputs", "method"))
         method = method_named(experiment, name).load(folder, training)
     except (EmbeddingError, RecordsError) as error:
         raise PredictorError(f"{path}: {error}; {_AGAIN}") from error
-    except (KeyError, TypeError, AttributeError, ValueError, OSError, SafetensorError) as error:
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        OverflowError,
+        RuntimeError,
+        OSError,
+        SafetensorError,
+    ) as error:
         if isinstance(error, PredictorError):
             raise
-        raise PredictorError(f"{path}: not a usable predictor (no {error}); {_AGAIN}") from error
+        raise PredictorError(
+            f"{path}: not a usable predictor ({type(error).__name__}: {first_line(error)}); {_AGAIN}"
+        ) from error
     return experiment, state, inputs, name, method
 
 
@@ -128,13 +177,13 @@ def _arrow(frame: pd.DataFrame) -> pa.Table:
 
 def _description(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_plain(path)[0])
     except FileNotFoundError:
         raise PredictorError(f"{path}: no such file; save a predictor with `aelle evaluate --save`") from None
     except OSError as error:
         raise PredictorError(f"{path}: cannot be read: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PredictorError(f"{path}: not valid JSON ({error}); {_AGAIN}") from None
+    except (ValueError, RecursionError) as error:
+        raise PredictorError(f"{path}: not valid JSON ({first_line(error)}); {_AGAIN}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise PredictorError(
             f"{path}: not the description of an aelle predictor of format {FORMAT!r}; one that an older version "
@@ -146,7 +195,7 @@ def _description(path: Path) -> dict[str, Any]:
 def _vouched(folder: Path, name: str, checksum: str) -> bytes:
     """Read a file that the description vouches for."""
     try:
-        content = (folder / name).read_bytes()
+        content = read_plain(folder / name)[0]
     except OSError as error:
         raise PredictorError(f"{folder / name}: cannot be read: {error.strerror}; {_AGAIN}") from None
     if hashlib.sha256(content).hexdigest() != checksum:

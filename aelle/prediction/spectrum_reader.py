@@ -124,7 +124,10 @@ class SpectrumReader:
         """Read what `FittedReader.save` wrote."""
         places = range(len(list(folder.glob("ensemble-*"))))
         ensembles = [load_members(folder / f"ensemble-{place}") for place in places]
-        return FittedReader(training, ensembles, load_file(folder / _SCORES)["out_of_fold"])
+        scores = load_file(folder / _SCORES)["out_of_fold"]
+        if scores.ndim != 3 or len(scores) != len(training.spectra) or not np.isfinite(scores).all():
+            raise ValueError(f"{_SCORES} does not hold finite scores of each spectrum")
+        return FittedReader(training, ensembles, scores)
 
     def _fit(self, training: Table) -> FittedReader:
         splits = validation_splits(np.ones(len(training), dtype=bool), self.ensemble, self.seed)

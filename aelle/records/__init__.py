@@ -12,6 +12,7 @@ One row is one network at one epoch. `pd.read_parquet("artifacts/x/records")` ju
 
 from aelle.records.atomic import (
     atomic,
+    put_in_place,
     remove_partial_files,
     without_nan,
     write_bytes,
@@ -72,6 +73,7 @@ __all__ = [
     "normalised_index",
     "open_parquet",
     "out_of_step",
+    "put_in_place",
     "outcomes",
     "read_arrow",
     "read_bytes",

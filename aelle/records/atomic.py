@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import json
 import math
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -22,6 +24,7 @@ from aelle.records.digest import BLANK, MADE_FROM, fill
 from aelle.records.folder import ExperimentFolder, RecordsError
 
 _SURELY_LEFT_SECONDS = 24 * 3600
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @contextmanager
@@ -74,7 +77,37 @@ def remove_partial_files(folder: ExperimentFolder) -> None:
         for partial in place.glob(".*.partial"):
             with suppress(FileNotFoundError):
                 if time.time() - partial.stat().st_mtime > _SURELY_LEFT_SECONDS:
-                    partial.unlink()
+                    shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+
+
+def put_in_place(made: Path, folder: Path) -> None:
+    """Give a folder that was made beside it the name of another one; the other one, if any, is removed.
+
+    On Linux the two are exchanged in one step, elsewhere the name is without a folder for an instant.
+
+    Raises:
+        RecordsError: where the system refuses.
+    """
+    try:
+        if folder.exists() and not _exchanged(made, folder):
+            folder.replace(aside := made.with_name(f"{made.name}-before.partial"))
+            made.replace(folder)
+            shutil.rmtree(aside, ignore_errors=True)
+        elif not folder.exists():
+            made.replace(folder)
+        _sync_folder(folder.parent)
+    except OSError as error:
+        raise RecordsError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Exchange the names of two folders in one step, where the system can."""
+    try:
+        exchange = ctypes.CDLL(None).renameat2  # Linux
+    except (AttributeError, OSError, TypeError):
+        return False
+    return exchange(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0
 
 
 def write_bytes(path: Path, content: bytes) -> None:

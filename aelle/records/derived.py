@@ -29,12 +29,14 @@ def out_of_step(folder: ExperimentFolder) -> list[str]:
     """
     model = folder.autoencoder / "model.json"
     train, evaluated = f"run `aelle train {folder.root}`", f"run `aelle evaluate {folder.root}`"
+    saved = f"run `aelle evaluate {folder.root} --save`"
     derived = (
         (model, "records", None, train),
         (folder.latents, "records", None, train),
         (folder.latents, "autoencoder", model, train),
         (folder.predictions, "records", None, evaluated),
         (folder.report, "predictions", folder.predictions, evaluated),
+        (folder.root / "predictor" / "predictor.json", "records", None, saved),
     )
     try:
         records = records_digest(folder)
