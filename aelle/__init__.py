@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aelle import plot as plot
     from aelle.collection.collect import collect as collect
+    from aelle.conditioning import condition as condition
+    from aelle.conditioning import diagnose as diagnose
     from aelle.config import load_experiment as load_experiment
     from aelle.embedding.fit import train as train
     from aelle.integrations.monitor import SpectrumMonitor as SpectrumMonitor
@@ -56,6 +58,8 @@ _HOMES = {
     "readout_growth": "aelle.spectra",
     "spectrum_distance": "aelle.spectra",
     "reference_exponents": "aelle.spectra",
+    "condition": "aelle.conditioning",
+    "diagnose": "aelle.conditioning",
     "load_experiment": "aelle.config",
     "ExperimentFolder": "aelle.records",
     "read_records": "aelle.records",

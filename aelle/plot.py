@@ -19,7 +19,7 @@ from aelle.explorer.data import ExplorerData, open_data
 from aelle.explorer.decoder import load_decoder
 from aelle.explorer.errors import ExplorerError
 from aelle.explorer.figures import decoded_path as paths
-from aelle.explorer.figures import exponents, exponents_over_epochs
+from aelle.explorer.figures import exponents, exponents_over_epochs, growth
 from aelle.explorer.figures.spectra import index_title
 from aelle.explorer.lookup import groups_named, listed, number_of, require_spectra, with_latents
 from aelle.explorer.projection import pca
@@ -27,8 +27,10 @@ from aelle.explorer.theme import theme_named
 
 __all__ = [
     "calibration",
+    "conditioning",
     "convergence",
     "decoded_path",
+    "diagnosis",
     "exponent_against_metric",
     "ladder",
     "latent_map",
@@ -124,6 +126,23 @@ def convergence(result: Any, *, most: int = 8, theme: str = "light", title: str 
     steps = _numbers(result.block_steps)[0]
     info = exponents.convergence_info(_numbers(result.convergence), steps, most)
     return _in_unit_of(result, exponents.convergence(info, theme_named(theme), title=title))
+
+
+def conditioning(part: Any, *, theme: str = "light", title: str = "") -> go.Figure:
+    """How a gradient grows or shrinks on its way back, before and after one part of a network was conditioned.
+
+    `part` is one of the `parts` of what `aelle.condition` returns.
+    """
+    curves = {"before": part.before, "after": part.after} if part.changed else {"unchanged": part.before}
+    info = growth.growth_info({name: (reach.lags, _numbers(reach.growth)) for name, reach in curves.items()})
+    return growth.growth_by_lag(info, theme_named(theme), title=title)
+
+
+def diagnosis(result: Any, *, theme: str = "light", title: str = "") -> go.Figure:
+    """How a gradient grows or shrinks on its way back in each part of a network, of what `aelle.diagnose` returns."""
+    curves = {part.name or "network": part.reach for part in result.parts}
+    info = growth.growth_info({name: (reach.lags, _numbers(reach.growth)) for name, reach in curves.items()})
+    return growth.growth_by_lag(info, theme_named(theme), title=title)
 
 
 def spectra_over_epochs(

@@ -29,6 +29,7 @@ ALLOWED = {
     "modules": {"lyapunov", "recurrent", "words"},
     "proxies": set(),  # torch alone: of any network
     "spectra": {"lyapunov", "recurrent", "modules"},
+    "conditioning": {"lyapunov", "modules", "optimiser", "plot", "recurrent", "registry", "spectra"},
     "collection": {
         "modules",
         *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks"),

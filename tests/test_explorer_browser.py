@@ -316,7 +316,7 @@ def test_everything_but_the_lasso_by_keyboard(browser, address):
         # As fingers do: without any pause Dash's input mixes keys up.
         page.keyboard.type("000000000004", delay=50)
         page.keyboard.press("Enter")
-        wait_for_trace(page, "epoch 3", "#spectra")
+        page.wait_for_selector("#spectra-title >> text=000000000004")
         tab_to(page, "#select-shown")
         page.keyboard.press("Enter")
         wait_for_selection(page, r"^A: 60$")
@@ -324,6 +324,8 @@ def test_everything_but_the_lasso_by_keyboard(browser, address):
         tab_to(page, "#tab input")
         page.keyboard.press("ArrowRight")
         page.wait_for_selector("#view-special:not([hidden])")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("#view-parallel:not([hidden])")
         page.keyboard.press("ArrowRight")
         page.wait_for_selector("#table-title >> text=60 selected")
         tab_to(page, "#table th button")

@@ -180,3 +180,16 @@ def test_axe_finds_nothing(browser, address):
                 for fault in axe.run(page).response["violations"]
             ]
             assert not found, (tab, found)
+
+
+def test_settings_are_brushed_into_a_group(browser, address):
+    with opened(browser, f"{address}/?tab=parallel") as page:
+        page.wait_for_selector("#importance .main-svg")
+        page.wait_for_selector("#importance-title >> text=an association, no cause")
+        page.evaluate(
+            "window.Plotly.restyle(document.querySelector('#parallel .graph'), 'dimensions[0].constraintrange', [[[0.8, 1.2]]])"
+        )
+        wait_for_selection(page, "^A: 20$")  # the second of three architectures
+        page.wait_for_function(
+            "new Set(document.querySelector('#parallel .graph')._fullData[0].line.color).size === 2"
+        )

@@ -39,7 +39,8 @@ def test_standalone_file_holds_everything_itself(folder, tmp_path):
     text = path.read_text("utf-8")
     assert "connect-src" not in text
     assert "default-src 'none'" in text  # the browser itself refuses every request
-    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", text.split("plotly.js v")[0])
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", text.split("plotly.js (basic")[0])
+    assert path.stat().st_size < 1.5e6
     block = re.search(r'<script type="application/json" id="data">\n(.*?)\n</script>', text, re.DOTALL)[1]
     content = json.loads(block)
     assert len(content["ids"]) == 60

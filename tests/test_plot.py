@@ -167,10 +167,28 @@ def _measured():
 
 
 GROUPS = {"first": [ID], "others": ["000000000004", "000000000008"]}
+
+
+def _reach(slope):
+    return SimpleNamespace(
+        lags=[0, 1, 2, 4, 8], growth=np.array([0.5 + slope * lag for lag in (0, 1, 2, 4, 8)])
+    )
+
+
+def _conditioned():
+    return SimpleNamespace(before=_reach(-0.5), after=_reach(-0.01), changed=True)
+
+
+def _diagnosed():
+    return SimpleNamespace(name="lstm", reach=_reach(-0.5))
+
+
 FIGURES = {
     "spectrum": lambda data: plot.spectrum(_measured()),
     "mean field": lambda data: plot.spectrum(_measured(), theory=(0.1, -1.0)),
     "convergence": lambda data: plot.convergence(_measured()),
+    "conditioning": lambda data: plot.conditioning(_conditioned()),
+    "diagnosis": lambda data: plot.diagnosis(SimpleNamespace(parts=[_diagnosed()])),
     "lines": lambda data: plot.spectra_over_epochs(data, ID),
     "heatmap": lambda data: plot.spectra_over_epochs(data, ID, "heatmap"),
     "ridge": lambda data: plot.spectra_over_epochs(data, ID, "ridge"),

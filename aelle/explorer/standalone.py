@@ -55,11 +55,18 @@ def page(data: ExplorerData, view: View | None = None, projection: Projection | 
     return Template((parts / "page" / "standalone.html").read_text("utf-8")).substitute(
         title=html.escape(f"aelle: {data.name}"),
         css=(parts / "assets" / "explorer.css").read_text("utf-8"),
-        plotly=get_plotlyjs(),
+        plotly=_plotly(data),
         # Inside a script element only these characters could end it or open a comment.
         data=content.replace("<", "\\u003c").replace(">", "\\u003e"),
         script="\n".join((parts / name).read_text("utf-8") for name in _SCRIPTS),
     )
+
+
+def _plotly(data: ExplorerData) -> str:
+    """Plotly's basic bundle, a quarter of the whole; points on WebGL, of very many networks, need the whole."""
+    if len(data.networks) > MANY:
+        return str(get_plotlyjs())
+    return (files("aelle.explorer") / "page" / "plotly-basic.min.js").read_text("utf-8")
 
 
 def page_data(

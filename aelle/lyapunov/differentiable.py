@@ -68,21 +68,20 @@ def _one_layer(
     warmup: int,
     frozen: bool,
 ) -> tuple[Tensor, Tensor]:
-    vectors = [column.expand(len(state), -1) for column in frame.mT]
     n, k = frame.shape
+    rows = len(state)
+    vectors = frame.expand(rows, n, k)
     anew = random_frame(n, k, state.dtype, state.device, torch.Generator().manual_seed(1)).mT
     logs, passed_on = [], []
     for t, x in enumerate(inputs.unbind(dim=1)):
-        pushed = []
-        for vector in vectors:
-            pair = jvp(lambda s, x=x: step(x, s), (state,), (vector,))
-            after = pair[0]
-            pushed.append(pair[1])
-        pushed_frame = torch.stack(pushed, dim=-1)
+        # All columns in one product, at k copies of each row: a call costs more than its arithmetic.
+        columns = vectors.movedim(-1, 0).reshape(k * rows, n)
+        pair = jvp(lambda s, x=x: step(x.repeat(k, 1), s), (state.repeat(k, 1),), (columns,))
+        after = pair[0][:rows]
+        pushed_frame = pair[1].view(k, rows, n).movedim(0, -1)
         lost = _lost(pushed_frame)
         # Where nothing is left of a direction QR has no derivative: it begins anew, as a constant.
-        basis, triangle = torch.linalg.qr(torch.where(lost.unsqueeze(-2), anew, pushed_frame))
-        vectors = list(basis.unbind(dim=-1))
+        vectors, triangle = torch.linalg.qr(torch.where(lost.unsqueeze(-2), anew, pushed_frame))
         state = after.detach() if frozen else after
         passed_on.append(output(state))
         if t >= warmup:

@@ -134,6 +134,7 @@ class ModuleTangent(AutomaticTangent):
 
     def __init__(self, step: ModuleStep, name: str, inputs: Tensor, states: Tensor) -> None:
         super().__init__(step, step.layout.size, name)
+        self.step = step
         self.input_size = inputs.shape[-1]
         self._first = inputs, states
 

@@ -118,7 +118,7 @@ class ModuleCell(Cell):
         if output is None or output.shape != (len(probe), self.hidden_size):
             found = "no output" if output is None else f"{output.shape[-1]} numbers"
             raise self._refusal(f"passes on {found} where hidden_size is {self.hidden_size}")
-        self._offset = _place_of(output, step.flat(result))
+        self._offset = place_of(output, step.flat(result))
 
     def _output_of(self, result: Any) -> Tensor | None:
         """Output (rows, H) of one step."""
@@ -272,7 +272,7 @@ class ModuleCell(Cell):
             self.module.get_submodule(owner)._buffers[last] = together
 
 
-def _place_of(output: Tensor, flat: Tensor) -> int | None:
+def place_of(output: Tensor, flat: Tensor) -> int | None:
     """Where in the state (rows, n) the output (rows, H) stands, or None."""
     if flat.shape[-1] < output.shape[-1]:
         return None

@@ -101,7 +101,7 @@ def look(
     for cell, state in zip(cells, states, strict=True):
         tangent = CellTangent(cell)
         segment = tangent.segment(below, state, steps, cell.state_size, None)
-        leading.append(_leading(segment, min(k, cell.state_size), cell.state_size, transient, steps))
+        leading.append(finite_time_exponents(segment, min(k, cell.state_size), transient).mean(0))
         volume += _volume(segment, transient)
         below = tangent.output(segment.states)
         bounded &= math.isfinite(segment.states.abs().amax())
@@ -118,16 +118,19 @@ def look(
     )
 
 
-def _leading(segment: Segment, k: int, n: int, transient: int, steps: int) -> Tensor:
-    """Finite-time exponents (k,) of one layer over the steps after the transient, averaged over sequences."""
-    like = segment.states
-    frame = random_frame(n, k, like.dtype, like.device, None).repeat(len(like), 1, 1)
+def finite_time_exponents(segment: Segment, k: int, transient: int, size: int | None = None) -> Tensor:
+    """Leading finite-time exponents (rows, k) of one layer, not sorted, over the steps after the transient.
+
+    `size` is that of the tangent space, where it is less than that of the state.
+    """
+    like, steps = segment.states, segment.states.shape[1] - 1
+    frame = random_frame(size or like.shape[-1], k, like.dtype, like.device, None).repeat(len(like), 1, 1)
     growth = _at_once(segment, frame.clone(), transient, steps)
     if growth is None:
         frame, _, before = _through(segment, frame, 0, transient)
         _, sums, after = _through(segment, frame, transient, steps)
         growth = sums + after - before
-    return growth.mean(0) / (steps - transient)
+    return growth / (steps - transient)
 
 
 def _at_once(segment: Segment, frame: Tensor, transient: int, steps: int) -> Tensor | None:

@@ -109,7 +109,7 @@ def growth_of_layers(
     return growth.nan_to_num(math.log(_LARGEST)).clamp(math.log(_SMALLEST), math.log(_LARGEST)).mean(-1).cpu()
 
 
-def _directions(rows: int, like: Tensor) -> Tensor:
+def unit_directions(rows: int, like: Tensor) -> Tensor:
     """Unit vectors u of output space, (rows, d), like outputs (..., d)."""
     generator = torch.Generator().manual_seed(_SEED)
     drawn = torch.randn(rows, like.shape[-1], generator=generator, dtype=torch.float64)
@@ -141,14 +141,14 @@ def _seen(cell: Cell, last: Tensor, weight: Tensor | None) -> Tensor:
     """Gradients of u · y at states (rows, n), one u a row."""
     if type(cell).output is Cell.output:  # the first components, as they are
         hidden = last[:, : cell.output_size]
-        along = _directions(len(last), hidden if weight is None else weight[:, 0])
+        along = unit_directions(len(last), hidden if weight is None else weight[:, 0])
         return torch.nn.functional.pad(
             along if weight is None else along @ weight, (0, last.shape[1] - hidden.shape[1])
         )
     with torch.enable_grad():
         last = last.clone().requires_grad_()
         output = cell.output(last) if weight is None else cell.output(last) @ weight.mT
-        return torch.autograd.grad((_directions(len(last), output) * output).sum(), last)[0]
+        return torch.autograd.grad((unit_directions(len(last), output) * output).sum(), last)[0]
 
 
 def _dense(cell: Cell, segment: CellSegment, steps: int) -> Any:
@@ -165,20 +165,20 @@ def _by_autograd(
     layers: Sequence[Cell], driving: Tensor, initial_state: Tensor | None, weights: Sequence[Tensor | None]
 ) -> Tensor:
     """ln norms (networks, lags, sequences × directions), of any stack or population."""
-    output, states = _run(layers, driving, initial_state)
+    output, states = joint_trajectory(layers, driving, initial_state)
     read_by = [weight for weight in weights if weight is not None]
     if read_by:
         output = output @ (read_by[0] if len(read_by) == 1 else torch.stack(read_by)).mT
     wanted = [states[-1 - lag] for lag in growth_lags(driving.shape[1])]
     sequences = len(driving)
-    directions = _directions(sequences * _DIRECTIONS, output).view(sequences, _DIRECTIONS, -1).transpose(0, 1)
+    directions = (
+        unit_directions(sequences * _DIRECTIONS, output).view(sequences, _DIRECTIONS, -1).transpose(0, 1)
+    )
     # All directions go back through one graph, which holds each sequence once.
     given = directions.view(_DIRECTIONS, *[1] * (output.dim() - 2), *directions.shape[1:])
     given = given.expand(_DIRECTIONS, *output.shape).contiguous()
     gradients = torch.autograd.grad(output, wanted, given, is_grads_batched=True)
-    growth = torch.stack(
-        [_log_norm(gradient) for gradient in gradients], dim=0
-    )  # (lags, directions, *P, sequences)
+    growth = torch.stack([_log_norm(gradient) for gradient in gradients])  # (lags, directions, *P, sequences)
     growth = growth.view(len(wanted), _DIRECTIONS, len(weights), sequences)
     return growth.permute(2, 0, 3, 1).flatten(-2)
 
@@ -212,7 +212,7 @@ def _check_readouts(layers: Sequence[Cell], read_by: Sequence[nn.Linear | None])
             )
 
 
-def _run(
+def joint_trajectory(
     layers: Sequence[Cell], driving: Tensor, initial_state: Tensor | None
 ) -> tuple[Tensor, Sequence[Tensor]]:
     """Last hidden vector (*P, batch, H), and the joint states (*P, batch, n) of all times, in one autograd graph."""

@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const SEEN = {spectra: "network", curves: "network", bands: "selection", "curve-bands": "selection",
-    histograms: "special", predicted: "prediction", ladder: "prediction", decoded: "walk"};
+    histograms: "special", parallel: "parallel", importance: "parallel", predicted: "prediction", ladder: "prediction", decoded: "walk"};
   const ARRAYS = {f4: Float32Array, f8: Float64Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array,
     i4: Int32Array, u4: Uint32Array};
   const latest = {}, drawn = {};  // the figure of each place: as last received, and as last drawn
@@ -64,7 +64,7 @@
   };
 
   const config = (name) => ({
-    displaylogo: false, scrollZoom: name === "map", doubleClickDelay: 350,
+    displaylogo: false, displayModeBar: name === "parallel" ? false : "hover", scrollZoom: name === "map", doubleClickDelay: 350,
     modeBarButtons: [name === "map" ? [picture, "lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d"]
       : ["toImage", "zoom2d", "pan2d", "resetScale2d"]],  // none that sends anything anywhere
     toImageButtonOptions: {filename: `aelle-${name}`, scale: 2},
@@ -112,9 +112,17 @@
     if (!graph.dataset.bound) {
       graph.dataset.bound = "yes";
       graph.on("plotly_click", (event) => clicked(event.points[0]?.customdata));
+      if (name === "parallel") graph.on("plotly_restyle", () => tell("lassoed", {networks: brushed(graph), added: false, count: ++clicks}));
       if (name === "map") requestIdleCallback(rehearse, {timeout: 2000});
     }
     return graph;
+  };
+
+  /** The networks whose lines pass through every range that is marked on parallel axes; none where none is marked. */
+  const brushed = ({data: [{dimensions}], layout: {meta}}) => {
+    const marked = dimensions.filter(({constraintrange}) => constraintrange?.length);
+    const within = (value, range) => (typeof range[0] === "number" ? [range] : range).some(([low, high]) => value >= low && value <= high);
+    return marked.length ? meta.filter((_, k) => marked.every(({values, constraintrange}) => within(values[k], constraintrange))) : [];
   };
 
   let clicks = 0;

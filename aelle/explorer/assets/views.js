@@ -6,6 +6,7 @@
     network: ["focus", "theme", "version"],
     selection: ["selection", "filters", "epoch", "theme", "version", "scale"],
     special: ["selection", "filters", "epoch", "theme", "version"],
+    parallel: ["selection", "filters", "epoch", "theme", "version"],
     table: ["selection", "filters", "epoch", "version", "colour", "table"],
     prediction: ["selection", "epoch", "theme", "version", "method"],
     walk: ["focus", "epoch", "theme", "version"],

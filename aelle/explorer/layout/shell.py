@@ -77,6 +77,7 @@ def _stores(view: View, focus: int | None, selection: dict[str, list[int]]) -> l
         "marks-ask",
         "selection-ask",
         "special-ask",
+        "parallel-ask",
         "table-ask",
         "prediction-ask",
         "walk-ask",

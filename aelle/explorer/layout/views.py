@@ -16,11 +16,24 @@ TABS = {
     "network": "Network",
     "selection": "Selection",
     "special": "What is special",
+    "parallel": "Settings",
     "table": "Table",
     "prediction": "Prediction",
     "walk": "Latent walk",
 }
-FIGURES = ("map", "spectra", "curves", "bands", "curve-bands", "histograms", "predicted", "ladder", "decoded")
+FIGURES = (
+    "map",
+    "spectra",
+    "curves",
+    "bands",
+    "curve-bands",
+    "histograms",
+    "parallel",
+    "importance",
+    "predicted",
+    "ladder",
+    "decoded",
+)
 _HINT = (
     "Draw around points, those that failed, say: Selection shows what their spectra share, What is special how they "
     "differ from the rest. Click a point for its own spectra."
@@ -103,6 +116,16 @@ def _views(data: ExplorerData, tab: str, view: View) -> list[html.Div]:
             figure(
                 "histograms", "What is special", html.P(id="special-words", className="hint"), shape="tall"
             ),
+        ),
+        "parallel": (
+            figure(
+                "parallel",
+                [
+                    "Parallel coordinates ",
+                    html.Span("drag along an axis: what is marked becomes the group", className="of"),
+                ],
+            ),
+            figure("importance", "Importance"),
         ),
         "table": (table,),
         "prediction": (
