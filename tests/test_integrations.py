@@ -500,3 +500,14 @@ def test_a_watch_works_in_every_mode_and_takes_metrics_that_are_tensors(mode):
         assert found == expected
     assert watch.rows["val_metric"].tolist() == [0.25, 0.25]
     assert watch.rows["val_metric"].dtype == float
+
+
+@pytest.mark.parametrize(
+    "foreign", [1.0, "a spectrum", [0.1, -0.2], {}, {"predicted": 1.0}, {"predicted": None}]
+)
+def test_what_others_leave_by_the_name_of_a_prediction_is_none(foreign):
+    from aelle.integrations.rule import Verdict, as_prediction
+
+    assert as_prediction(foreign) is None
+    left = Verdict(True, 0, "because").as_dict()
+    assert as_prediction(left) == left

@@ -126,3 +126,37 @@ def test_no_process_outlives_its_command_however_that_dies(tmp_path, number):
     process.wait(timeout=30)
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
     assert not psutil.wait_procs(left, timeout=20)[1], "they went on"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_no_worker_of_an_evaluation_outlives_its_killed_command(tmp_path):
+    code = """
+import sys, time
+from joblib import delayed
+from aelle.prediction.cross_validation import _run
+print("begun", flush=True)
+_run([delayed(time.sleep)(600) for _ in range(2)], 2, False)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    while len(left := psutil.Process(process.pid).children(recursive=True)) < 3 and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(8)  # until the workers have imported what they run
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=30)
+    assert len(left) >= 3
+    assert not psutil.wait_procs(left, timeout=20)[1], "they went on"
+
+
+def test_a_killed_worker_of_an_evaluation_is_one_line():
+    from joblib import delayed
+
+    from aelle.prediction.cross_validation import _run
+    from aelle.prediction.errors import PredictionError
+
+    with pytest.raises(PredictionError, match="a worker process was killed from outside") as caught:
+        _run([delayed(os._exit)(1) for _ in range(2)], 2, False)
+    assert "\n" not in str(caught.value)

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from aelle.integrations.rule import PredictsFinalMetric, PruningRule, Verdict, require_fit
+from aelle.integrations.rule import PredictsFinalMetric, PruningRule, Verdict, as_prediction, require_fit
 from aelle.prediction.predictor import Predictor
 from aelle.records import best_of
 
@@ -81,7 +81,7 @@ class SpectrumPruner(optuna.pruners.BasePruner):
         """Judge the trial by the prediction it carries."""
         maximise = study.direction == optuna.study.StudyDirection.MAXIMIZE
         require_fit(self._predictor, higher_is_better=maximise)
-        found: Mapping[str, Any] | None = trial.user_attrs.get(PREDICTION)
+        found = as_prediction(trial.user_attrs.get(PREDICTION))
         if found is not None:
             verdict = self._judge(study, found)
             if verdict.stop:

@@ -25,6 +25,7 @@ from aelle.integrations.rule import (
     PredictsFinalMetric,
     PruningRule,
     Verdict,
+    as_prediction,
     require_fit,
 )
 from aelle.prediction.predictor import Predictor
@@ -96,7 +97,7 @@ class SpectrumStopper(Stopper):
         return False
 
     def _judge(self, result: Mapping[str, Any]) -> Verdict | None:
-        found = result.get("spectrum")
+        found = as_prediction(result.get("spectrum"))
         if found is None:
             return None
         if found["predicted"] is None:  # diverged, or an epoch at which the predictor says nothing

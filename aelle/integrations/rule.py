@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Protocol
 
 import pandas as pd
@@ -81,6 +81,12 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for JSON, an Optuna trial or a Ray result."""
         return asdict(self)
+
+
+def as_prediction(found: object) -> Mapping[str, Any] | None:
+    """What a watch left with a trial (`Verdict.as_dict`); None for nothing, and for what others left by that name."""
+    wanted = {field.name for field in fields(Verdict)}
+    return found if isinstance(found, Mapping) and wanted <= set(found) else None
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
 from typing import Any
 
@@ -13,9 +16,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from aelle.embedding.optimise import single_threaded
+from aelle.prediction.errors import PredictionError
 from aelle.prediction.method import FittedMethod, Method
 from aelle.prediction.table import Table
 
+_LOOK_SECONDS = 0.5
+_watching: list[threading.Thread] = []  # of this worker, while it lives
 COLUMNS = ("method", "epoch", "network_id", "fold", "actual", "predicted", "lower", "upper")
 
 
@@ -62,6 +68,20 @@ def cross_validate(
     return found, seconds, kept
 
 
+def _with_driver(driver: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Do a part of the work in a worker, which must not outlive the process that asked for it."""
+    if os.getpid() != driver and not _watching:
+        _watching.append(threading.Thread(target=_die_with, args=(driver,), daemon=True))
+        _watching[0].start()
+    return function(*arguments)
+
+
+def _die_with(driver: int) -> None:
+    while os.getppid() == driver:  # whoever has lost its parent gets another one
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
+
+
 def _fit(method: Method, table: Table) -> FittedMethod:
     return method.fit(table, np.ones(len(table), dtype=bool))
 
@@ -87,8 +107,17 @@ def _judge(
 def _run(jobs: list[Any], workers: int, progress: bool) -> list[Any]:
     """Run jobs in single-threaded processes, or in this one where there is one worker."""
     parallel = joblib.parallel_config(backend="loky", inner_max_num_threads=1)
+    driver = os.getpid()
+    if workers > 1 and os.name == "posix":
+        jobs = [joblib.delayed(_with_driver)(driver, function, arguments) for function, arguments, _ in jobs]
     with parallel if workers > 1 else single_threaded():
         running = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
-        return list(
-            tqdm(running, total=len(jobs), desc="evaluate", unit="fit", disable=not progress, leave=False)
-        )
+        try:
+            return list(
+                tqdm(running, total=len(jobs), desc="evaluate", unit="fit", disable=not progress, leave=False)
+            )
+        except BrokenProcessPool:
+            raise PredictionError(
+                "a worker process was killed from outside, as where memory runs out: try fewer with [training] workers "
+                "in experiment.toml"
+            ) from None
