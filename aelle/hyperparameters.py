@@ -115,8 +115,18 @@ HYPERPARAMETERS = (
         searched=False,
         later=True,
     ),
+    Hyperparameter(
+        "condition",
+        "conditioning before training",
+        str,
+        "none",
+        section="training",
+        searched=False,
+        later=True,
+    ),
 )
 NAMES = tuple(h.name for h in HYPERPARAMETERS)
 SHAPE = tuple(h.name for h in HYPERPARAMETERS if h.shape)
+WORDS = tuple(h.name for h in HYPERPARAMETERS if h.kind is str)
 LOGARITHMIC = tuple(h.name for h in HYPERPARAMETERS if h.logarithmic)
 LABELS = {h.name: h.label for h in HYPERPARAMETERS}

@@ -31,6 +31,7 @@ ALLOWED = {
     "spectra": {"lyapunov", "recurrent", "modules"},
     "conditioning": {"lyapunov", "modules", "optimiser", "plot", "recurrent", "registry", "spectra"},
     "collection": {
+        "conditioning",
         "modules",
         *("config", "hyperparameters", "lyapunov", "optimiser", "records", "recurrent", "spectra", "tasks"),
         "words",

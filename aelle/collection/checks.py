@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aelle.collection.memory import free_bytes
 from aelle.collection.search_space import Variant, cohorts, variants
 from aelle.collection.training import build_network
+from aelle.conditioning.methods import methods_of
 from aelle.config import ConfigError, Experiment
 from aelle.modules.module_cell import ModuleCell
 from aelle.tasks.task import Task
@@ -23,6 +24,11 @@ def checked_variants(experiment: Experiment, task: Task) -> list[Variant]:
         raise ConfigError(
             f"spectrum.epochs: no spectrum would be taken at {settings.epochs}, since training ends with epoch {epochs}"
         )
+    try:
+        if experiment.training.condition != "none":
+            methods_of(experiment.training.condition)
+    except ValueError as error:
+        raise ConfigError(f"training.condition: {error}") from error
     try:
         found = variants(experiment)
     except ValueError as error:

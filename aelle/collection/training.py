@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from aelle.collection.search_space import Cohort, Variant
+from aelle.conditioning import condition
+from aelle.conditioning.parts import MOST
 from aelle.modules.architectures import architecture
 from aelle.recurrent.network import Network
 from aelle.tasks.learning_rule import Optimiser
@@ -82,9 +84,25 @@ class NativeTraining:
     def __iter__(self) -> Iterator[Epoch]:
         while self.next_epoch <= self.epochs and any(t.active for t in self.trainees):
             active = [trainee for trainee in self.trainees if trainee.active]
-            self._advance(active, self.next_epoch)
+            seconds = [self._condition(trainee) if self.next_epoch == 0 else 0.0 for trainee in active]
+            self._advance([trainee for trainee in active if trainee.active], self.next_epoch)
+            for trainee, spent in zip(active, seconds, strict=True):
+                trainee.train_seconds += spent
             self.next_epoch += 1
             yield Epoch(self.next_epoch - 1, active)
+
+    def _condition(self, trainee: Trainee) -> float:
+        """Condition a network where its variant says so, along training sequences; return the seconds it took."""
+        method, started = trainee.variant["condition"], time.perf_counter()
+        if method == "none":
+            return 0.0
+        try:
+            inputs = self.task.encode(self.task.train.inputs[:MOST])
+            begun = self.task.learning_rule.running_state(trainee.optimiser)
+            condition(trainee.network, inputs, method=method, initial_state=begun)
+        except (Exception, SystemExit) as error:
+            trainee.fail(error)
+        return time.perf_counter() - started
 
     def _advance(self, active: list[Trainee], epoch: int) -> None:
         for trainee in active:

@@ -50,6 +50,8 @@ class Training(create_model("Training", __base__=Strict, **hyperparameters("trai
     `backend` "native" trains one network after another with torch's kernels, in `workers` processes (0: one a
     core); "population" trains a cohort as one batch on `device`; "auto" takes the latter where there is a GPU.
     After `decay_after` epochs every further epoch multiplies the learning rate by `learning_rate_decay`.
+    `condition` brings every network to where gradients reach over the task's sequences before it trains, by the
+    methods of `aelle.condition`: "scale+shape", for example; "none" leaves networks as they are drawn.
     `cohort_size = 0` means 5 networks for "native", and as many as free memory holds for "population".
     """
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aelle.embedding.channels import resample
-from aelle.hyperparameters import LOGARITHMIC, NAMES
+from aelle.hyperparameters import LOGARITHMIC, NAMES, WORDS
 from aelle.hyperparameters import SHAPE as SIZE
 from aelle.prediction.table import CURVES, Table
 from aelle.records import looked, weight_statistics_frame
@@ -61,7 +61,7 @@ class Hyperparameters:
         """Find the architectures, and the other columns that vary."""
         networks = table.networks
         known = networks["architecture"].dropna().unique() if "architecture" in names else ()
-        others = [name for name in names if name != "architecture"]
+        others = [name for name in names if name not in WORDS]
         varying = [name for name in others if np.unique(_number(networks, name)).size > 1]
         return cls(tuple(sorted(map(str, known))), tuple(varying))
 
