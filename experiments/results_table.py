@@ -17,7 +17,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
-PAGES = {"results": "docs/results.md", "summary": "README.md"}  # part → the page that holds it
+PAGES = {  # part → the page that holds it
+    "results": "docs/results.md",
+    "summary": "README.md",
+    "looks": "docs/spectrum.md",
+}
 
 _IN_CONTEXT, _STACKED = "AeLLE + architecture/size", "AeLLE + curve + hyperparameters"
 _BARE, _ALONE = " without readout growth", ", network alone"
@@ -159,6 +163,27 @@ def summary() -> str:
     return "\n".join(lines)
 
 
+def looks() -> str:
+    """Looks down and tasks across: Spearman, its difference to the full look, and the price in epochs."""
+    rows = read("look_power.csv")
+    tasks, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("task", "look"))
+    found = {(row["look"], row["task"]): row for row in rows}
+    lines = ["| what is taken | " + " | ".join(map(_words, tasks)) + " |", "|---" * (len(tasks) + 1) + "|"]
+    for name in names:
+        lines.append(f"| {name} | " + " | ".join(_power(found.get((name, task))) for task in tasks) + " |")
+    return "\n".join(lines)
+
+
+def _power(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    shown, least, most = f"{float(row['spearman']):.2f}", float(row["least"]), float(row["most"])
+    if least or most:
+        difference = f"{float(row['difference']):+.2f} [{least:+.2f}, {most:+.2f}]"
+        shown += f", **{difference}**" if least > 0 or most < 0 else f", {difference}"
+    return shown if not float(row["share"]) else f"{shown}; {float(row['share']):.3f}"
+
+
 def replaced(text: str, part: str) -> str:
     """`text` with the present tables of a part between its markers.
 
@@ -172,7 +197,7 @@ def replaced(text: str, part: str) -> str:
     return f"{before}{start}\n{_MADE[part]()}\n{end}{after}"
 
 
-_MADE = {"results": tables, "summary": summary}
+_MADE = {"results": tables, "summary": summary, "looks": looks}
 
 
 def main() -> int:
