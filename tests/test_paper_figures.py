@@ -91,8 +91,21 @@ OF_RECORDS = {"convergence_over_epochs": 1, "pc1_threshold": 1, "latent_over_epo
 OF_RECORDS |= {"latent_pca": 4, "latent_perturbation": 1}
 
 
+def test_one_command_makes_every_figure_of_every_setting():
+    from aelle.config import load_experiment
+
+    everything = script("everything")
+    made = everything.figures()
+    assert {name for name, *_ in made} == set(SCRIPTS)
+    used = {Path(word) for _, *words in made for word in words if word.startswith("artifacts")}
+    found = everything.collections(full=False)
+    assert {Path(command[3]) for command in found.values()} == used
+    for command in found.values():
+        load_experiment(Path(command[1]), command[5::2])
+
+
 def test_every_figure_is_tested():
-    assert {*TINY, *OF_RECORDS, "exponent_against_loss", "novel_inputs"} == set(SCRIPTS)
+    assert {*TINY, *OF_RECORDS, "exponent_against_loss", "novel_inputs", "published_code"} == set(SCRIPTS)
 
 
 @pytest.mark.slow
@@ -129,8 +142,122 @@ def test_exponents_against_loss(tmp_path, records, run):
     ]  # one exponent cannot be the better one and the worse one of the same records
 
 
+def test_each_network_is_taken_at_its_best_epoch_with_a_spectrum(records):
+    table = script("exponent_against_loss").best_spectra(read_records(records)).set_index("network_id")
+    rows = read_records(records)
+    rows = rows[
+        rows.groupby("network_id")["epoch"].transform("max") == rows["epoch"].max()
+    ]  # the others diverged
+    rows = rows[rows["spectrum"].notna() & np.isfinite(rows["val_loss"])]
+    assert set(table.index) == set(rows["network_id"])
+    for network, own in rows.groupby("network_id"):
+        assert table.loc[network, "val_loss"] == own["val_loss"].min()
+        best = own.loc[own["val_loss"].idxmin()]
+        assert table.loc[network, "largest"] == best["spectrum"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reproduced"),
+    [({}, True), ({"characters": 0.5}, False), ({"motion_capture": 0.5}, False)],
+)
+def test_a_larger_exponent_must_go_with_a_lower_loss(change, reproduced):
+    def correlations(own, rho):
+        strong = {"spearman": rho, "interval": (rho - 0.1, rho + 0.1)}
+        other = {"spearman": 0.1, "interval": (-0.1, 0.3)}
+        names = ("largest", "mean") if own == "largest" else ("mean", "largest")
+        return {"correlations": {"all": dict(zip(names, (strong, other), strict=True))}}
+
+    numbers = {
+        "characters": correlations("largest", change.get("characters", -0.5)),
+        "motion_capture": correlations("mean", change.get("motion_capture", -0.5)),
+    }
+    assert script("exponent_against_loss").judge(numbers).reproduced == reproduced
+
+
+@pytest.mark.parametrize("architecture", ["rnn", "gru", "lstm"])
+def test_the_published_way_is_the_product_of_transposed_jacobians_in_the_order_of_time(architecture):
+    from aelle.recurrent.registry import cell_class
+
+    torch.manual_seed(0)
+    published = script("published_code")
+    cell, inputs = cell_class(architecture)(2, 3).double(), torch.randn(1, 10, 2, dtype=torch.float64)
+
+    def jacobians(state, steps):
+        for x in steps:
+            h = state[:, :3].clone()
+
+            def hidden_after(h, x=x, state=state):
+                return cell.step(x[None], torch.cat([h, state[:, 3:]], dim=1))[:, :3].squeeze(0)
+
+            yield torch.autograd.functional.jacobian(lambda h: hidden_after(h[None]), h.squeeze(0)).numpy()
+            state = cell.step(x[None], state).detach()
+        last.append(state)
+
+    last, product = [], np.eye(3)
+    for jacobian in jacobians(cell.initial_state(1), inputs[0, : published.WARMUP]):
+        product = jacobian.T @ product
+    product = np.linalg.qr(product)[0]
+    for jacobian in jacobians(last[0], inputs[0]):
+        product = jacobian.T @ product
+    expected = np.sort(np.log(np.abs(np.diag(np.linalg.qr(product)[1]))) / 10)[::-1]
+    np.testing.assert_allclose(published.published_exponents(cell, inputs).numpy(), expected, atol=1e-6)
+
+
+class RunsCode:
+    """What a pickle must not be able to do."""
+
+    def __reduce__(self):
+        return (eval, ("1 / 0",))
+
+
+def test_published_spectra_are_brought_to_the_import(tmp_path):
+    from aelle import import_spectra, read_records
+    from aelle.interchange.checks import Declaration
+
+    torch.manual_seed(0)
+    spectra = torch.randn(24, 8).sort(dim=1, descending=True).values
+    torch.save(spectra, tmp_path / "all.p")
+    torch.save(torch.linspace(1, 2, 24), tmp_path / "loss.p")
+    convert = script("published_spectra")
+    arrays = convert.table(convert.read(tmp_path / "all.p"), convert.read(tmp_path / "loss.p"), 8)
+    np.savez(tmp_path / "all.npz", **arrays)
+    declared = Declaration(
+        unit="bits",
+        state="hidden",
+        architecture="lstm",
+        size=8,
+        epochs=10,
+        metric="loss",
+        higher_is_better=False,
+    )
+    import_spectra(tmp_path / "all.npz", tmp_path / "imported", declared)
+    kept = read_records(tmp_path / "imported")
+    found = np.stack(kept.sort_values("network_id")["spectrum"].dropna().to_list())
+    assert np.sort(found.ravel()) == pytest.approx(np.sort(spectra.ravel().numpy()) * np.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(RunsCode(), "more than tensors"), ([1.0], "holds list"), (None, "cannot be read")],
+)
+def test_a_published_file_that_is_no_tensor_is_refused(content, words, tmp_path):
+    path = tmp_path / "x.p"
+    path.touch() if content is None else torch.save(content, path)
+    with pytest.raises(ValueError, match=words):
+        script("published_spectra").read(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "losses", "size", "words"),
+    [((4,), 4, None, "networks × exponents"), ((4, 3), 5, None, "4 spectra and 5"), ((4, 3), 4, 2, "not 2")],
+)
+def test_published_spectra_that_do_not_fit_are_refused(shape, losses, size, words):
+    with pytest.raises(ValueError, match=words):
+        script("published_spectra").table(np.zeros(shape), np.zeros(losses), size)
+
+
 @pytest.mark.slow
-def test_novel_inputs_of_networks_with_their_weights(tmp_path, run):
+def test_novel_inputs_and_the_published_code_of_networks_with_their_weights(tmp_path, run):
     from aelle import collect
     from aelle.config import parse_experiment
 
@@ -153,6 +280,9 @@ def test_novel_inputs_of_networks_with_their_weights(tmp_path, run):
     found, line = run("novel_inputs", tmp_path / "out", tmp_path / "records", "--folds", "5")
     check_written(tmp_path / "out", found, line)
     assert found["numbers"]["networks"] == 26
+    found, line = run("published_code", tmp_path / "published", tmp_path / "records")
+    check_written(tmp_path / "published", found, line)
+    assert found["numbers"]["differences"]["mean, most"] < 0.2
     assert found["numbers"]["kinds"]["recorded"]["pc1_correlation"] == pytest.approx(1)
 
 

@@ -4,8 +4,11 @@
 
 Good is better than the median training network. Threshold and side are those of the best F1 on the training
 networks; F1 is then counted on networks that neither the autoencoder, the components nor the threshold have seen,
-each network once (`--folds`). The same rule is applied to λ₁, to the mean exponent, and to the first principal component of
-the spectra themselves.
+each network once (`--folds`). The same rule is applied to λ₁, to the mean exponent, to the first principal component of
+the spectra themselves, and to a linear regression of the outcome on the spectrum.
+
+The published code chooses the threshold on the very networks that it scores. F1 that way stands beside as "chosen on
+those scored"; it cannot be lower.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 import pandas as pd
 from common import AELLE, Verdict, finish, panels, records_parser, run
 from held_out import Fold, folds, last_epoch
+from sklearn.linear_model import LinearRegression
 
 from aelle.embedding.dataset import spectrum_rows
 from aelle.embedding.transform import resample
@@ -60,7 +64,16 @@ def one_dimensional(fold: Fold, rows: pd.DataFrame) -> dict[str, np.ndarray]:
         "λ₁": np.array([float(spectrum[0]) for spectrum in floored]),
         "mean λ": np.array([float(spectrum.mean()) for spectrum in floored]),
         "PC1 of spectra": ((curves - of_spectra.mean) @ of_spectra.axes.T)[:, 0],
+        "regression on the spectrum": _regression(curves, rows),
     }
+
+
+def _regression(curves: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
+    """Outcomes as a linear regression of the training networks says them."""
+    seen, outcome = ~rows["unseen"].to_numpy(bool), rows["oriented"].to_numpy(float)
+    known = seen & np.isfinite(outcome)
+    said: np.ndarray = LinearRegression().fit(curves[known], outcome[known]).predict(curves)
+    return said
 
 
 def measure(every: Iterable[Fold], epoch: int | None) -> dict[str, Any]:
@@ -71,9 +84,9 @@ def measure(every: Iterable[Fold], epoch: int | None) -> dict[str, Any]:
         for method, values in one_dimensional(fold, rows).items():
             threshold, side, score = best_threshold(values[~unseen], good[~unseen])
             calls = side * values[unseen] > side * threshold
-            said.append(
-                pd.DataFrame({"method": method, "said": calls, "good": good[unseen], "training": score})
-            )
+            _, _, own = best_threshold(values[unseen], good[unseen])
+            scored = {"method": method, "said": calls, "good": good[unseen], "training": score, "own": own}
+            said.append(pd.DataFrame(scored))
             if method == OURS:
                 distance = side * (values - threshold)
                 examples.append(
@@ -100,6 +113,7 @@ def _scores(own: pd.DataFrame) -> dict[str, Any]:
     return {
         "f1": f1(said, good), "interval": spread, "precision": hits / max(said.sum(), 1),
         "recall": hits / max(good.sum(), 1), "training_f1": float(own["training"].mean()),
+        "f1_chosen_on_those_scored": float(own["own"].mean()),
     }  # fmt: skip
 
 
@@ -111,7 +125,8 @@ def judge(numbers: dict[str, Any]) -> Verdict:
     listed = ", ".join(f"{method} {score:.2f}" for method, score in others.items())
     finding = (
         f"{numbers['task']}, epoch {numbers['epoch']}: F1 on {numbers['networks']} unseen networks {scores[OURS]:.2f} "
-        f"[{low:.2f}, {high:.2f}] by PC1 of AeLLE; {listed}"
+        f"[{low:.2f}, {high:.2f}] by PC1 of AeLLE, {numbers['methods'][OURS]['f1_chosen_on_those_scored']:.2f} where the "
+        f"threshold is chosen on those scored; {listed}"
     )
     return Verdict(AELLE, CLAIM, CRITERION, reproduced, finding)
 

@@ -10,21 +10,29 @@ import argparse
 import json
 from pathlib import Path
 
+from settings import setting_of
+
 HERE = Path(__file__).parent
 RESULTS, README = HERE.parent / "results" / "paper", HERE / "README.md"
 START, END = "<!-- figures: made by experiments/paper/table.py -->", "<!-- end of figures -->"
 
 
 def table(folder: Path) -> str:
-    """One row a figure: what the paper shows, the command, and the verdict with its numbers."""
-    lines = ["| figure | of | the claim | command | verdict |", "|---|---|---|---|---|"]
+    """One row per figure: claim and criterion, both settings, the command, and the verdict with its numbers."""
+    lines = [
+        "| figure | of | the claim; our criterion | the paper's setting | what differs here | command | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for path in sorted(folder.glob("*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
         verdict = f"**{'reproduced' if found['reproduced'] else 'not reproduced'}**: {found['finding']}"
+        setting = setting_of(found["figure"])
         cells = [
             found["figure"].replace("_", " ").replace("-", ", "),
             "V" if "2006.14123" in found["source"] else "A",
-            found["claim"],
+            f"{found['claim']}; {found['criterion']}",
+            setting.paper,
+            setting.ours,
             f"`{found['command']}`",
             verdict,
         ]
