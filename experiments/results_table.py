@@ -1,17 +1,17 @@
-"""The tables of docs/results.md and the summary in README.md, from the small tables in experiments/results/.
+"""The tables of docs/results.md and docs/contest.md and the summary in README.md, from the small tables in experiments/results/.
 
     python experiments/results_table.py            # prints them
-    python experiments/results_table.py --write    # puts them between the markers of both pages
+    python experiments/results_table.py --write    # puts them between the markers of the pages
     python experiments/results_table.py --check    # exit code 1 where a page says something else
 
 The tables of the goals are made by experiments/goals/evaluate.py; those in results/doubled/ from a folder of
-collections that were extended to twice the networks.
+collections that were extended to twice the networks. Those of the contest of starts by experiments/condition/summarise.py.
 """
 
 import argparse
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -21,6 +21,7 @@ PAGES = {  # part → the page that holds it
     "results": "docs/results.md",
     "summary": "README.md",
     "looks": "docs/spectrum.md",
+    "contest": "docs/contest.md",
 }
 
 _IN_CONTEXT, _STACKED = "AeLLE + architecture/size", "AeLLE + curve + hyperparameters"
@@ -184,6 +185,82 @@ def _power(row: Row | None) -> str:
     return shown if not float(row["share"]) else f"{shown}; {float(row['share']):.3f}"
 
 
+def contest() -> str:
+    """Starts and cures: who solves what, over all architectures and in each; and our leads."""
+    rows, verdicts = read("contest.csv"), read("contest_verdicts.csv")
+    memory = list(dict.fromkeys(row["task"] for row in verdicts if row["memory"] == "True"))
+    solving = [row for row in rows if row["task"] in memory]
+    everywhere = [row for row in solving if row["architecture"] == "all"]
+    parts = [
+        "*Share of networks that solve a task, over all its architectures, with its 95 % interval.*",
+        "",
+        _grid(everywhere, "method", "task", _solved),
+        "",
+        "*Mean of these shares over the memory tasks, by architecture.*",
+        "",
+        _by_architecture([row for row in solving if row["architecture"] != "all"]),
+        "",
+        "*Leads of a conditioned network in that share, with 95 % intervals of paired differences.*",
+        "",
+        _leads([row for row in verdicts if row["task"] in memory]),
+    ]
+    other = [row for row in rows if row["task"] not in memory and row["architecture"] == "all"]
+    if other:
+        parts += [
+            "",
+            "*Where memory is not what networks lack: the last metric, and its difference from torch's default.*",
+            "",
+            _grid(other, "method", "task", _kept),
+        ]
+    return "\n".join(parts)
+
+
+def _grid(rows: Sequence[Row], down: str, across: str, cell: Callable[[Row], str]) -> str:
+    """A table of one cell for each pair; a dash where there is none."""
+    found = {(row[down], row[across]): row for row in rows}
+    downs, acrosses = (list(dict.fromkeys(row[name] for row in rows)) for name in (down, across))
+    lines = [f"| {down} | " + " | ".join(acrosses) + " |", "|---" * (len(acrosses) + 1) + "|"]
+    for one in downs:
+        cells = [cell(found[one, other]) if (one, other) in found else "–" for other in acrosses]
+        lines.append(f"| {one} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _solved(row: Row) -> str:
+    return f"{float(row['solved']):.2f} [{float(row['low']):.2f}, {float(row['high']):.2f}]"
+
+
+def _kept(row: Row) -> str:
+    shown = f"{float(row['gain']):+.3f} [{float(row['gain_low']):+.3f}, {float(row['gain_high']):+.3f}]"
+    return row["metric"] if row["method"] == "torch default" else f"{float(row['metric']):.3f}, {shown}"
+
+
+def _by_architecture(rows: Sequence[Row]) -> str:
+    shares: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        shares.setdefault((row["method"], row["architecture"]), []).append(float(row["solved"]))
+    tasks = {a: len(values) for (method, a), values in shares.items() if method == "torch default"}
+    means = [
+        {"method": method, "architecture": a, "solved": str(sum(values) / len(values))}
+        for (method, a), values in shares.items()
+        if len(values) == tasks[a]
+    ]
+    return _grid(means, "method", "architecture", lambda row: f"{float(row['solved']):.2f}")
+
+
+def _leads(verdicts: Sequence[Row]) -> str:
+    lines = ["| task | method | over torch default | best rival | over it |", "|---|---|---|---|---|"]
+    for row in verdicts:
+        over, ahead = (
+            f"{float(row[n]):+.2f} [{float(row[n + '_low']):+.2f}, {float(row[n + '_high']):+.2f}]"
+            for n in ("lead", "ahead")
+        )
+        over = f"**{over}**" if row["twice"] == "True" else over
+        ahead = f"**{ahead}**" if float(row["ahead_low"]) > 0 else ahead
+        lines.append(f"| {row['task']} | {row['method']} | {over} | {row['rival']} | {ahead} |")
+    return "\n".join(lines)
+
+
 def replaced(text: str, part: str) -> str:
     """`text` with the present tables of a part between its markers.
 
@@ -197,7 +274,7 @@ def replaced(text: str, part: str) -> str:
     return f"{before}{start}\n{_MADE[part]()}\n{end}{after}"
 
 
-_MADE = {"results": tables, "summary": summary, "looks": looks}
+_MADE = {"results": tables, "summary": summary, "looks": looks, "contest": contest}
 
 
 def main() -> int:
@@ -206,7 +283,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--write", action="store_true", help="put the tables into both pages")
+    choice.add_argument("--write", action="store_true", help="put the tables into the pages")
     choice.add_argument("--check", action="store_true", help="say whether the pages hold these tables")
     options = parser.parse_args()
     stale = False

@@ -51,7 +51,7 @@ class Training(create_model("Training", __base__=Strict, **hyperparameters("trai
     core); "population" trains a cohort as one batch on `device`; "auto" takes the latter where there is a GPU.
     After `decay_after` epochs every further epoch multiplies the learning rate by `learning_rate_decay`.
     `condition` brings every network to where gradients reach over the task's sequences before it trains, by the
-    methods of `aelle.condition`: "scale+shape", for example; "none" leaves networks as they are drawn.
+    methods of `aelle.condition`: "scale", for example; "none" leaves networks as they are drawn.
     `cohort_size = 0` means 5 networks for "native", and as many as free memory holds for "population".
     """
 
