@@ -82,7 +82,7 @@ def test_a_network_that_memory_cannot_hold_is_refused_without_building_it(monkey
 @pytest.mark.timeout(60)
 def test_a_pipe_or_a_device_is_no_file_and_no_folder(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
-    with pytest.raises(ConfigError, match=r"pipe\.toml: is not a file"):
+    with pytest.raises(ConfigError, match=r"pipe\.toml: cannot be read: It is no plain file"):
         load_experiment(tmp_path / "pipe.toml")
-    with pytest.raises(ConfigError, match="data_folder: /dev/zero is not a folder"):
+    with pytest.raises(ConfigError, match="data_folder: '/dev/zero' is not a folder"):
         collected(tmp_path, task={"name": "sequential_mnist", "data_folder": "/dev/zero"})

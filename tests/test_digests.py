@@ -1,13 +1,10 @@
 """Files carry digests: whatever single bit is changed, no reader takes the rest for what was written."""
 
-import builtins
 import errno
-import io
 import json
 import os
 import random
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -279,11 +276,10 @@ def test_another_version_is_said_and_another_torch_refused_unless_asked_for(quie
 
 
 def test_what_the_system_refuses_is_passed_on_and_nothing_is_advised_to_be_removed(folder, monkeypatch):
-    def refused(self, *arguments, **options):
+    def refused(*arguments, **options):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    assert io.open is builtins.open
-    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(os, "open", refused)
     with pytest.raises(RecordsError, match=r"cohort0000\.parquet: cannot be read: Too many open files$"):
         read_table(folder.cohort_file("cohort0000"))
 

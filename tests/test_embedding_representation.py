@@ -300,7 +300,8 @@ def test_a_checkpoint_keeps_the_forests(dataset, written, tmp_path):
         members=fit_members(dataset, [split], settings, seed=0),
         settings=settings,
         about={
-            "experiment": "synthetic", "task": "digits", "spectrum_state": "full", "spectrum_inputs": "validation"
+            "experiment": "synthetic", "task": "digits", "spectrum_state": "full", "spectrum_inputs": "validation",
+                "look": "full",
         },
         split={"training": ids[:50].tolist(), "validation": ids[50:].tolist()},
     )  # fmt: skip

@@ -72,7 +72,7 @@ def test_looks_are_measured_judged_and_charged(sweep, scripts, tmp_path, monkeyp
     assert looks.look == "economy"
     assert looks.spectra["leading_exponents"].notna().all()
     assert looks.records["spectrum"].isna().all()
-    network = files[0].stem
+    network = next(name for name, own in found.items() if "look 2 100" in own["prices"])
     prices = found[network]["prices"]
     own = looks.records[looks.records["network_id"] == network]
     share = own["spectrum_seconds"].dropna() / own.loc[own["epoch"] > 0, "train_seconds"].median()

@@ -71,6 +71,6 @@ def lenient(stream: TextIO | None) -> tuple[TextIO | None, Lenient | None]:
 
 def make_lenient() -> Lenient | None:
     """Put lenient streams in the place of this process's; return that of its standard output."""
-    sys.stdout, out = lenient(sys.stdout)  # type: ignore[assignment]
-    sys.stderr, _ = lenient(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, out = lenient(sys.stdout)
+    sys.stderr, _ = lenient(sys.stderr)
     return out

@@ -45,7 +45,7 @@ def descend(
             break
         for optimiser in optimisers:
             optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if not all(_finite(p) for o in optimisers for p in o.parameters):
             break
         for optimiser in optimisers:

@@ -22,6 +22,8 @@ class ReadCell(Cell):
     def __init__(self, tangent: ModuleTangent, output: slice = slice(None)) -> None:
         nn.Module.__init__(self)
         self.tangent, self._step, self._output = tangent, tangent.step, output
+        assert isinstance(tangent.step.call.module, nn.Module)
+        assert tangent.input_size is not None, "a module always has inputs"
         self.module = tangent.step.call.module
         for parameter in self.module.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
