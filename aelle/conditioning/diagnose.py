@@ -93,8 +93,7 @@ def diagnose(
     its standard errors); more than a quarter of a layer's tanh units are saturated at nine steps of ten; more than a
     tenth of its relu units are dead; fewer directions survive the horizon than the readout has outputs.
 
-    Args:
-        model, inputs, readout, horizon, initial_state, part: as `aelle.condition` takes them.
+    All arguments are as `aelle.condition` takes them.
 
     Raises:
         TypeError: for a model or readout of an unknown kind, and a model without a recurrent part.
