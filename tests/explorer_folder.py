@@ -18,6 +18,15 @@ def write_explorer_folder(root, networks=60, latent_size=4, seed=0, latents=True
     return folder
 
 
+def write_fitted_explorer_folder(root, networks):
+    """As `write_explorer_folder`, with an autoencoder fitted to the records."""
+    from aelle.embedding.fit import train
+
+    folder = write_explorer_folder(root, networks=networks)
+    train(folder, progress=False)
+    return folder
+
+
 def write_latents(folder, latent_size=4, seed=0, networks=None):
     records = read_records(folder, ["init_gain", "spectrum", "val_metric"])
     if networks is not None:

@@ -18,7 +18,12 @@ from tests.explorer_browser import (
     wait_for_selection,
     wait_for_trace,
 )
-from tests.explorer_folder import write_explorer_folder, write_latents, write_many_points
+from tests.explorer_folder import (
+    write_explorer_folder,
+    write_fitted_explorer_folder,
+    write_latents,
+    write_many_points,
+)
 
 pytestmark = [pytest.mark.browser, needs_browser]
 
@@ -401,10 +406,7 @@ def test_umap_and_three_dimensions(browser, tmp_path):
 @pytest.fixture(scope="module")
 def walkable(tmp_path_factory):
     """The address of an experiment whose autoencoder has been fitted."""
-    from aelle.embedding.fit import train
-
-    folder = write_explorer_folder(tmp_path_factory.mktemp("walkable"), networks=40)
-    train(folder, progress=False)
+    folder = write_fitted_explorer_folder(tmp_path_factory.mktemp("walkable"), 40)
     with served(folder) as address:
         yield address
 

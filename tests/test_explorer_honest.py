@@ -15,7 +15,7 @@ from tests.explorer_browser import (
     wait_for_selection,
     wait_for_trace,
 )
-from tests.explorer_folder import write_explorer_folder
+from tests.explorer_folder import write_explorer_folder, write_fitted_explorer_folder
 
 pytestmark = [pytest.mark.browser, needs_browser]
 WALKER = """(() => {
@@ -34,10 +34,7 @@ def browser():
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """A folder whose autoencoder has been fitted."""
-    from aelle.embedding.fit import train
-
-    folder = write_explorer_folder(tmp_path_factory.mktemp("experiment"), networks=60)
-    train(folder, progress=False)
+    folder = write_fitted_explorer_folder(tmp_path_factory.mktemp("experiment"), 60)
     with served(folder) as address:
         yield address
 

@@ -14,9 +14,7 @@ from aelle.optimiser import AdamW
 
 
 @torch.enable_grad()
-def descend(
-    stack: Stack, objective: Callable[[], Tensor], steps: int, rate: float, enough: float
-) -> tuple[int, float, float]:
+def descend(stack: Stack, objective: Callable[[], Tensor], steps: int, rate: float, enough: float) -> int:
     """Lower an objective of the stack's parameters; the parameters of the lowest value seen stay.
 
     Args:
@@ -27,16 +25,15 @@ def descend(
         enough: value from which on nothing more is done.
 
     Returns:
-        evaluations, first value and lowest value of the objective.
+        evaluations of the objective.
     """
     optimisers = [
         optimiser for layer in range(len(stack.cells)) for optimiser in _optimisers(stack, layer, rate)
     ]
-    best, first, kept, taken = math.inf, math.nan, stack.values(), 0
+    best, kept, taken = math.inf, stack.values(), 0
     for taken in range(1, steps + 2):
         loss = objective()
         value = float(loss.detach())
-        first = value if taken == 1 else first
         if not math.isfinite(value):
             break
         if value < best:
@@ -53,7 +50,7 @@ def descend(
     for cell in stack.cells:
         cell.zero_grad()
     stack.restore(kept)
-    return taken, first, best
+    return taken
 
 
 def _finite(parameter: nn.Parameter) -> bool:

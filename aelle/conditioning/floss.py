@@ -42,8 +42,7 @@ class Floss(Method):
         def objective() -> torch.Tensor:
             return squared_exponents(exponents_with_graph(stack, drive, self.k), target or 0.0)
 
-        taken, _, _ = descend(stack, objective, self.steps, self.rate, enough=1e-8)
-        return Moved(taken)
+        return Moved(descend(stack, objective, self.steps, self.rate, enough=1e-8))
 
     @torch.no_grad()
     def distance(self, stack: Stack, drive: Drive, target: float | None) -> float:

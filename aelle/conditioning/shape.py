@@ -45,8 +45,7 @@ class Shape(Method):
             growth = growth_with_graph(stack, at_horizon(stack, drive), lags)
             return flatness(growth, lags, target or 0.0)
 
-        taken, _, _ = descend(stack, objective, self.steps, self.rate, enough=1e-4)
-        return Moved(taken)
+        return Moved(descend(stack, objective, self.steps, self.rate, enough=1e-4))
 
     def distance(self, stack: Stack, drive: Drive, target: float | None) -> float:
         """Mean over lags of |growth - growth at lag 0 - target τ|, per step of the horizon."""
