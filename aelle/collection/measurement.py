@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from aelle.collection.training import Trainee
 from aelle.config import Experiment
+from aelle.records import look_columns
 from aelle.spectra import LyapunovSpectrum, cohort_readout_growth, look, lyapunov_spectra
 from aelle.tasks.task import Task
 
@@ -60,10 +60,7 @@ def measured_columns(measurement: Measurement, trainees: Sequence[Trainee]) -> d
 def _look(measurement: Measurement, trainee: Trainee) -> Columns:
     start = measurement.task.learning_rule.running_state(trainee.optimiser)
     seen = look(trainee.network, measurement.driving, initial_state=start)
-    return {
-        "leading_exponents": seen.leading.tolist(),
-        "mean_exponent": None if math.isnan(seen.mean_exponent) else seen.mean_exponent,
-        "readout_growth": seen.readout_growth.tolist(),
+    return look_columns(seen.leading.tolist(), seen.mean_exponent, seen.readout_growth.tolist()) | {
         "spectrum_state": "full",
         "spectrum_inputs": "validation",
         "spectrum_seconds": seen.seconds,

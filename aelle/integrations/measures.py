@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from aelle.integrations.rule import IntegrationError
+from aelle.records import look_columns
 from aelle.spectra import Look, LyapunovSpectrum, look, lyapunov_spectrum, readout_growth
 
 
@@ -72,11 +72,7 @@ class EconomyLook:
     def take(self) -> tuple[Look, dict[str, Any]]:
         """The look, and the columns of records that it fills."""
         seen = look(self.model, self.sequences, self.readout)
-        return seen, {
-            "leading_exponents": _recorded(seen.leading),
-            "mean_exponent": None if math.isnan(seen.mean_exponent) else seen.mean_exponent,
-            "readout_growth": _recorded(seen.readout_growth),
-        }
+        return seen, look_columns(_recorded(seen.leading), seen.mean_exponent, _recorded(seen.readout_growth))
 
 
 def exponents_of(taken: LyapunovSpectrum | Look) -> Tensor:

@@ -37,7 +37,7 @@ from aelle.records.digest import (
 from aelle.records.folder import DamagedFileError, ExperimentFolder, RecordsError
 from aelle.records.frame import Records, weight_statistics_frame
 from aelle.records.incidents import read_failures, write_incidents
-from aelle.records.looks import known_exponents, looked, looks_of
+from aelle.records.looks import known_exponents, look_columns, looked, looks_of
 from aelle.records.normalised_index import normalised_index, resample_rows
 from aelle.records.outcome import OUTCOMES, STOPPED, Metric, best_of, outcomes
 from aelle.records.reading import network_states, read_arrow, read_records, read_table, record_files
@@ -66,6 +66,7 @@ __all__ = [
     "fill",
     "is_whole",
     "known_exponents",
+    "look_columns",
     "looked",
     "looks_of",
     "made_from",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pandas as pd
 
 
@@ -25,3 +28,9 @@ def known_exponents(rows: pd.DataFrame) -> pd.Series:
     if "leading_exponents" not in rows:
         return known
     return known.where(rows["leading_exponents"].isna(), rows["leading_exponents"])
+
+
+def look_columns(leading: Any, mean_exponent: float, growth: Any) -> dict[str, Any]:
+    """The columns of an economy look; a mean exponent that is not known (NaN) is null."""
+    mean = None if math.isnan(mean_exponent) else mean_exponent
+    return {"leading_exponents": leading, "mean_exponent": mean, "readout_growth": growth}
